@@ -1,0 +1,38 @@
+/**
+ * The last line of .ci/run: `N passed, N failed`. A skipped test and a failed step count as failed.
+ * Usage: node scripts/test-summary.mjs <vitest's JSON report> [failed step…]
+ */
+import { readFileSync } from 'node:fs';
+
+const [file, ...failedSteps] = process.argv.slice(2);
+const report = read(file);
+const assertions = report.testResults.flatMap((module) => module.assertionResults ?? []);
+const brokenModules = report.testResults.filter(
+  (module) =>
+    module.status === 'failed' && !(module.assertionResults ?? []).some(({ status }) => status === 'failed'),
+);
+const of = (...statuses) => assertions.filter(({ status }) => statuses.includes(status));
+const skipped = of('skipped', 'pending', 'todo', 'disabled');
+for (const { fullName } of of('failed')) console.log(`failed: ${fullName}`);
+for (const { fullName } of skipped) console.log(`skipped, which counts as failed here: ${fullName}`);
+for (const { name, message } of brokenModules)
+  console.log(`failed to run: ${name}: ${String(message).split('\n')[0]}`);
+for (const step of failedSteps) console.log(`failed step: ${step}`);
+const found = of('failed').length + skipped.length + brokenModules.length;
+// "tests" failed without a failed test: an error outside of tests, or no report at all.
+const others = failedSteps.filter((step) => step !== 'tests' || found === 0).length;
+const passed = of('passed').length;
+const isEmpty = passed + found + others === 0;
+if (isEmpty) console.log('no test ran, which counts as failed here');
+const failed = found + others + (isEmpty ? 1 : 0);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+function read(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    console.log(`no test report: ${error.message}`);
+    return { testResults: [] };
+  }
+}
