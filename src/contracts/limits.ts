@@ -1,0 +1,247 @@
+/**
+ * Every limit of the platform: its name, unit, default and ceiling, in one table.
+ * Tenants can be given their own value up to the ceiling; the name stands in the error when it is reached.
+ */
+import { z } from 'zod';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export interface LimitDefinition {
+  readonly default: number;
+  readonly ceiling: number;
+  readonly floor: number;
+  readonly unit: 'ms' | 'bytes' | 'count' | 'millicores' | 'per-second';
+  readonly says: string;
+}
+
+export const limitDefinitions = {
+  blockedMs: {
+    default: 2_000,
+    floor: 100,
+    ceiling: 60_000,
+    unit: 'ms',
+    says: 'how long a function may block its event loop',
+  },
+  spinMs: {
+    default: 10_000,
+    floor: 1_000,
+    ceiling: 900_000,
+    unit: 'ms',
+    says: 'how long a function may burn a whole core without answering or sending anything',
+  },
+  wallMs: {
+    default: 30_000,
+    floor: 100,
+    ceiling: 900_000,
+    unit: 'ms',
+    says: 'time until the response starts, and between two chunks of a body',
+  },
+  loadMs: {
+    default: 10_000,
+    floor: 500,
+    ceiling: 60_000,
+    unit: 'ms',
+    says: 'time a revision may take to load',
+  },
+  memoryBytes: {
+    default: 256 * MiB,
+    floor: 64 * MiB,
+    ceiling: 8192 * MiB,
+    unit: 'bytes',
+    says: 'memory of one sandbox, /tmp included',
+  },
+  cpuMillis: {
+    default: 1_000,
+    floor: 50,
+    ceiling: 64_000,
+    unit: 'millicores',
+    says: 'CPU of one sandbox, in thousandths of a core',
+  },
+  pids: {
+    default: 64,
+    floor: 24,
+    ceiling: 4_096,
+    unit: 'count',
+    says: 'processes and threads of one sandbox',
+  },
+  tmpBytes: {
+    default: 64 * MiB,
+    floor: 1 * MiB,
+    ceiling: 4096 * MiB,
+    unit: 'bytes',
+    says: 'size of /tmp of one sandbox',
+  },
+  tmpInodes: {
+    default: 4_096,
+    floor: 64,
+    ceiling: 262_144,
+    unit: 'count',
+    says: 'files and directories in /tmp of one sandbox',
+  },
+  requestHeaderBytes: {
+    default: 16 * KiB,
+    floor: 1 * KiB,
+    ceiling: 60 * KiB,
+    unit: 'bytes',
+    says: 'request line and headers',
+  },
+  responseHeaderBytes: {
+    default: 16 * KiB,
+    floor: 1 * KiB,
+    ceiling: 60 * KiB,
+    unit: 'bytes',
+    says: 'status line and headers of a response',
+  },
+  requestBodyBytes: {
+    default: 4096 * MiB,
+    floor: 0,
+    ceiling: 1024 * 1024 * MiB,
+    unit: 'bytes',
+    says: 'body of one request',
+  },
+  concurrency: {
+    default: 200,
+    floor: 1,
+    ceiling: 100_000,
+    unit: 'count',
+    says: 'invocations of one tenant at the same time',
+  },
+  concurrencyPerSandbox: {
+    default: 50,
+    floor: 1,
+    ceiling: 10_000,
+    unit: 'count',
+    says: 'invocations in one sandbox at the same time',
+  },
+  sandboxesPerFunction: {
+    default: 4,
+    floor: 1,
+    ceiling: 1_000,
+    unit: 'count',
+    says: 'sandboxes of one function at the same time',
+  },
+  sandboxesPerTenant: {
+    default: 50,
+    floor: 1,
+    ceiling: 10_000,
+    unit: 'count',
+    says: 'sandboxes of one tenant at the same time',
+  },
+  queue: {
+    default: 200,
+    floor: 0,
+    ceiling: 100_000,
+    unit: 'count',
+    says: 'invocations of one tenant that wait for a sandbox',
+  },
+  queueMs: {
+    default: 10_000,
+    floor: 10,
+    ceiling: 120_000,
+    unit: 'ms',
+    says: 'time an invocation may wait for a sandbox',
+  },
+  idleMs: {
+    default: 300_000,
+    floor: 1_000,
+    ceiling: 86_400_000,
+    unit: 'ms',
+    says: 'time after which an idle sandbox is removed',
+  },
+  requestsPerSecond: {
+    default: 10_000,
+    floor: 1,
+    ceiling: 1_000_000,
+    unit: 'per-second',
+    says: 'requests of one tenant a second',
+  },
+  logBytesPerSecond: {
+    default: 256 * KiB,
+    floor: 1 * KiB,
+    ceiling: 64 * MiB,
+    unit: 'bytes',
+    says: 'log volume of one sandbox a second',
+  },
+  logLineBytes: {
+    default: 8 * KiB,
+    floor: 256,
+    ceiling: 64 * KiB,
+    unit: 'bytes',
+    says: 'length of one log line',
+  },
+  logHistoryRows: {
+    default: 10_000,
+    floor: 100,
+    ceiling: 1_000_000,
+    unit: 'count',
+    says: 'log lines of one tenant that are kept',
+  },
+  codeBytes: {
+    default: 20 * MiB,
+    floor: 1 * KiB,
+    ceiling: 50 * MiB,
+    unit: 'bytes',
+    says: 'code of one revision',
+  },
+  functions: { default: 1_000, floor: 1, ceiling: 1_000_000, unit: 'count', says: 'functions of one tenant' },
+  revisions: {
+    default: 50,
+    floor: 2,
+    ceiling: 10_000,
+    unit: 'count',
+    says: 'revisions kept of one function; the oldest inactive ones go',
+  },
+  secrets: { default: 100, floor: 0, ceiling: 1_000, unit: 'count', says: 'secrets of one function' },
+  secretBytes: { default: 16 * KiB, floor: 1, ceiling: 256 * KiB, unit: 'bytes', says: 'size of one secret' },
+  settingsBytes: {
+    default: 64 * KiB,
+    floor: 1 * KiB,
+    ceiling: 512 * KiB,
+    unit: 'bytes',
+    says: 'names and values of env of one function, and as much again of meta',
+  },
+  keys: {
+    default: 16,
+    floor: 1,
+    ceiling: 256,
+    unit: 'count',
+    says: 'keys of one tenant that are not revoked',
+  },
+  revokedTokens: {
+    default: 10_000,
+    floor: 1,
+    ceiling: 100_000,
+    unit: 'count',
+    says: 'tokens that one tenant revoked one by one and that have not expired',
+  },
+} as const satisfies Record<string, LimitDefinition>;
+
+export type LimitName = keyof typeof limitDefinitions;
+/** One value for each limit, in the unit of its definition. */
+export type Limits = { readonly [name in LimitName]: number };
+export const limitNames = Object.keys(limitDefinitions) as LimitName[];
+
+export const defaultLimits: Limits = Object.freeze(
+  Object.fromEntries(limitNames.map((name) => [name, limitDefinitions[name].default])) as Limits,
+);
+
+const limitSchemas = Object.fromEntries(
+  limitNames.map((name) => {
+    const { floor, ceiling } = limitDefinitions[name];
+    return [name, z.number().int().min(floor).max(ceiling).optional()];
+  }),
+) as Record<LimitName, z.ZodOptional<z.ZodNumber>>;
+
+/** A tenant's own limits: any subset of the names, each between floor and ceiling; unknown names are refused. */
+export const limitOverridesSchema = z.strictObject(limitSchemas);
+export type LimitOverrides = z.infer<typeof limitOverridesSchema>;
+
+/** Defaults, then the operator's, then the tenant's. */
+export function effectiveLimits(...overrides: readonly LimitOverrides[]): Limits {
+  const merged: Record<string, number> = { ...defaultLimits };
+  for (const override of overrides) {
+    for (const [name, value] of Object.entries(override)) if (value !== undefined) merged[name] = value;
+  }
+  return Object.freeze(merged as Limits);
+}

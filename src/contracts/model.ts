@@ -1,0 +1,121 @@
+/** The records of the platform, as store, control, API and CLI know them. Times are milliseconds since 1970. */
+import type { Form, ModuleKind } from './forms.ts';
+import type { FunctionName, KeyId, RevisionId, TenantId } from './ids.ts';
+import type { LimitOverrides } from './limits.ts';
+
+export interface Tenant {
+  readonly id: TenantId;
+  readonly name: string;
+  readonly state: 'active' | 'suspended';
+  readonly limits: LimitOverrides;
+  /** Tokens of this tenant issued before this time (whole seconds count) are refused. 0: none. */
+  readonly tokensValidFrom: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** Who may call a function: everybody, or who has a token with the right to run it. */
+export type Access = 'public' | 'token';
+
+export interface FunctionRecord {
+  readonly tenant: TenantId;
+  readonly name: FunctionName;
+  readonly access: Access;
+  /** null after a create without code; then calls answer NOT_FOUND */
+  readonly activeRevision: RevisionId | null;
+  readonly env: Readonly<Record<string, string>>;
+  /** webtask's metadata: free string pairs */
+  readonly meta: Readonly<Record<string, string>>;
+  /** What only the webtask face keeps: issued token, claims, parse-body flags. null for functions deployed otherwise. */
+  readonly webtask: WebtaskRecord | null;
+  /** Grows with each change of secrets, env, meta, access or active revision; sandboxes of an older one are replaced. */
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+export interface WebtaskRecord {
+  readonly token: string;
+  readonly jti: string;
+  readonly parseBody: 0 | 1 | 2;
+  readonly mergeBody: boolean;
+  readonly params: Readonly<Record<string, string>>;
+  /** custom domain asked for, if any */
+  readonly host: string | null;
+}
+
+export type Language = 'javascript' | 'typescript';
+
+export interface Revision {
+  readonly id: RevisionId;
+  readonly tenant: TenantId;
+  readonly fn: FunctionName;
+  /** 1, 2, 3 … within the function */
+  readonly number: number;
+  readonly form: Form;
+  /** True when the form was set by hand. */
+  readonly isFormFixed: boolean;
+  readonly moduleKind: ModuleKind;
+  readonly language: Language;
+  readonly evaluate: 'script' | 'module';
+  readonly filename: string;
+  readonly sourceBytes: number;
+  readonly createdAt: number;
+}
+
+/** What a revision starts from; made at deploy, never changed. */
+export interface PreparedCode {
+  readonly code: Uint8Array;
+  readonly sourceMap: Uint8Array | null;
+  /** The text as it was deployed: what webtask clients fetch and users see. */
+  readonly source: Uint8Array;
+}
+
+/** A key with which a tenant's own back end signs or encrypts tokens. Secret material only inside store and auth. */
+export type TenantKey =
+  | {
+      readonly kind: 'hs256';
+      readonly id: KeyId;
+      readonly tenant: TenantId;
+      readonly secret: Uint8Array;
+      readonly createdAt: number;
+      readonly revokedAt: number | null;
+    }
+  | {
+      readonly kind: 'jwks';
+      readonly id: KeyId;
+      readonly tenant: TenantId;
+      readonly url: string;
+      readonly createdAt: number;
+      readonly revokedAt: number | null;
+    }
+  | {
+      readonly kind: 'jwe';
+      readonly id: KeyId;
+      readonly tenant: TenantId;
+      readonly secret: Uint8Array;
+      readonly createdAt: number;
+      readonly revokedAt: number | null;
+    };
+
+/** A key of the platform's own ring. The newest that is not retired signs; all that are not revoked verify. */
+export interface PlatformKey {
+  readonly id: KeyId;
+  readonly secret: Uint8Array;
+  readonly createdAt: number;
+  readonly retiredAt: number | null;
+  readonly revokedAt: number | null;
+}
+
+export type LogSource = 'console' | 'error' | 'platform';
+
+export interface LogRecord {
+  readonly at: number;
+  readonly tenant: TenantId;
+  readonly fn: FunctionName;
+  readonly revision: RevisionId | null;
+  readonly invocation: string | null;
+  readonly source: LogSource;
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly text: string;
+}
