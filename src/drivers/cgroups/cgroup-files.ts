@@ -1,0 +1,81 @@
+/** Reading, writing, emptying and removing cgroup directories; alike in both versions. */
+import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isMissing, signalPid } from '../process-identity.ts';
+
+const POLL_MS = 4;
+
+export async function makeGroup(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+export async function setFile(group: string, file: string, value: string | number): Promise<void> {
+  await writeFile(join(group, file), String(value), { flag: 'r+' });
+}
+
+/** Writes where the kernel has that file: some are compiled out or belong to an absent controller. @returns whether */
+export async function setFileIfThere(group: string, file: string, value: string | number): Promise<boolean> {
+  try {
+    await setFile(group, file, value);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+/** @returns null when the group or the file is gone */
+export async function readText(group: string, file: string): Promise<string | null> {
+  try {
+    return await readFile(join(group, file), 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+export async function readNumber(group: string, file: string): Promise<number | null> {
+  const text = await readText(group, file);
+  return text === null ? null : Number(text);
+}
+
+/** A value of a file of `name value` lines; 0 when it is not there. */
+export function keyedNumber(text: string | null, key: string): number {
+  const line = text?.split('\n').find((candidate) => candidate.startsWith(`${key} `));
+  return line === undefined ? 0 : Number(line.slice(key.length + 1));
+}
+
+export async function processesOf(group: string): Promise<number[]> {
+  const text = await readText(group, 'cgroup.procs');
+  return (text ?? '').split('\n').filter(Boolean).map(Number);
+}
+
+/** Kills everything in the group until it is empty, then removes it. @throws Error when that takes longer */
+export async function emptyAndRemove(group: string, deadlineMs: number): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    await setFileIfThere(group, 'cgroup.kill', '1');
+    for (const pid of await processesOf(group)) if (pid > 1) signalPid(pid, 'SIGKILL');
+    if (await isRemoved(group)) return;
+    if (performance.now() > end) throw new Error(`the cgroup ${group} is not empty after ${deadlineMs} ms`);
+    await sleep(POLL_MS);
+  }
+}
+
+/** A group whose last process is just being reaped answers EBUSY for a moment. */
+export async function isRemoved(group: string): Promise<boolean> {
+  try {
+    await rmdir(group);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return true;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EBUSY' || code === 'ENOTEMPTY') return false;
+    throw error;
+  }
+}

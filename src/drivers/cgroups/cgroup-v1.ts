@@ -1,0 +1,122 @@
+/** Control groups version 1: one hierarchy for each controller (kernel docs: admin-guide/cgroup-v1). */
+import { join } from 'node:path';
+import type { SandboxId } from '../../contracts/ids.ts';
+import { allApplied } from '../all-applied.ts';
+import type { SandboxLimits } from '../driver.ts';
+import { CPU_PERIOD_MICROS, cpuQuotaMicros, OWN_PROCESSES } from './cgroup.ts';
+import type { CgroupTree, CgroupUsage, Controller, SandboxCgroup } from './cgroup.ts';
+import {
+  emptyAndRemove,
+  isRemoved,
+  keyedNumber,
+  makeGroup,
+  readNumber,
+  readText,
+  setFile,
+  setFileIfThere,
+} from './cgroup-files.ts';
+
+/** Directories of the group of all sandboxes, for each hierarchy that this host has; several may be the same one. */
+export interface V1Bases {
+  readonly memory: string | null;
+  readonly cpu: string | null;
+  readonly cpuacct: string | null;
+  readonly pids: string | null;
+}
+
+export class CgroupTreeV1 implements CgroupTree {
+  readonly version = 1;
+  readonly available: ReadonlySet<Controller>;
+  readonly #bases: V1Bases;
+
+  constructor(bases: V1Bases) {
+    this.#bases = bases;
+    this.available = new Set((['memory', 'cpu', 'pids'] as const).filter((name) => bases[name] !== null));
+  }
+
+  async create(id: SandboxId, limits: SandboxLimits): Promise<SandboxCgroup> {
+    const group = new SandboxCgroupV1(this.#groupsOf(id));
+    await Promise.all(group.paths.map(makeGroup));
+    await group.setLimits(limits);
+    return group;
+  }
+
+  pathsOf(id: SandboxId): readonly string[] {
+    return new SandboxCgroupV1(this.#groupsOf(id)).paths;
+  }
+
+  async close(): Promise<void> {
+    for (const base of distinct(this.#bases)) await isRemoved(base);
+  }
+
+  #groupsOf(id: SandboxId): V1Bases {
+    const at = (base: string | null): string | null => (base === null ? null : join(base, id));
+    const { memory, cpu, cpuacct, pids } = this.#bases;
+    return { memory: at(memory), cpu: at(cpu), cpuacct: at(cpuacct), pids: at(pids) };
+  }
+}
+
+class SandboxCgroupV1 implements SandboxCgroup {
+  readonly paths: readonly string[];
+  readonly #groups: V1Bases;
+
+  constructor(groups: V1Bases) {
+    this.#groups = groups;
+    this.paths = distinct(groups);
+  }
+
+  async add(pid: number): Promise<void> {
+    await Promise.all(this.paths.map((path) => setFile(path, 'cgroup.procs', pid)));
+  }
+
+  async setLimits(limits: SandboxLimits): Promise<void> {
+    const { cpu, memory, pids } = this.#groups;
+    const changes = [];
+    if (pids !== null) changes.push(setFile(pids, 'pids.max', limits.pids + OWN_PROCESSES));
+    if (cpu !== null) changes.push(setCpu(cpu, limits.cpuMillis));
+    if (memory !== null) changes.push(setMemory(memory, limits.memoryBytes));
+    await allApplied(changes);
+  }
+
+  async usage(): Promise<CgroupUsage | null> {
+    const { cpuacct, memory, pids } = this.#groups;
+    const [nanos, bytes, count] = await Promise.all([
+      cpuacct === null ? 0 : readNumber(cpuacct, 'cpuacct.usage'),
+      memory === null ? 0 : readNumber(memory, 'memory.usage_in_bytes'),
+      pids === null ? 0 : readNumber(pids, 'pids.current'),
+    ]);
+    if (nanos === null || bytes === null || count === null) return null;
+    return {
+      cpuMicros: Math.round(nanos / 1_000),
+      memoryBytes: bytes,
+      pids: Math.max(0, count - OWN_PROCESSES),
+    };
+  }
+
+  async oomKills(): Promise<number> {
+    if (this.#groups.memory === null) return 0;
+    return keyedNumber(await readText(this.#groups.memory, 'memory.oom_control'), 'oom_kill');
+  }
+
+  async remove(deadlineMs: number): Promise<void> {
+    await Promise.all(this.paths.map((path) => emptyAndRemove(path, deadlineMs)));
+  }
+}
+
+function distinct(bases: V1Bases): string[] {
+  return [...new Set(Object.values(bases) as (string | null)[])].filter((path) => path !== null);
+}
+
+async function setCpu(group: string, cpuMillis: number): Promise<void> {
+  await setFile(group, 'cpu.cfs_period_us', CPU_PERIOD_MICROS);
+  await setFile(group, 'cpu.cfs_quota_us', cpuQuotaMicros(cpuMillis));
+}
+
+/** Memory plus swap may never be below memory: the order of the two writes depends on the direction. */
+async function setMemory(group: string, bytes: number): Promise<void> {
+  const hasSwapLimit = await setFileIfThere(group, 'memory.swappiness', 0);
+  const present = await readNumber(group, 'memory.limit_in_bytes');
+  const files = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes'];
+  if (hasSwapLimit && present !== null && present < bytes) files.reverse();
+  for (const file of files) await setFileIfThere(group, file, bytes);
+}

@@ -1,0 +1,94 @@
+/**
+ * A driver makes sandboxes, changes their limits, says where they are and destroys them. Everything that crosses this
+ * interface is data, so that a driver can live in another process (the supervisor). Verbs are idempotent.
+ * Every driver passes `test/contract/driver-suite.ts`.
+ */
+import type { SandboxId } from '../contracts/ids.ts';
+import type { Isolation } from '../contracts/isolations.ts';
+
+/** A driver lists in its facts the isolations that it cannot give on this host. */
+export { isolations, type Isolation } from '../contracts/isolations.ts';
+
+export const driverNames = ['jail', 'docker', 'process'] as const;
+export type DriverName = (typeof driverNames)[number];
+
+export interface DriverFacts {
+  readonly driver: DriverName;
+  /** False when no sandbox can be made at all; `reason` then says why and what to do. */
+  readonly isUsable: boolean;
+  readonly reason: string | null;
+  /** Isolations that this host cannot give with this driver, each with the reason in words for the operator. */
+  readonly gaps: ReadonlyMap<Isolation, string>;
+  readonly cgroupVersion: 1 | 2 | null;
+}
+
+export interface SandboxLimits {
+  readonly memoryBytes: number;
+  /** thousandths of a core */
+  readonly cpuMillis: number;
+  readonly pids: number;
+  readonly tmpBytes: number;
+  readonly tmpInodes: number;
+}
+
+export interface SandboxSpec {
+  readonly id: SandboxId;
+  /** Host directory that belongs to this sandbox alone and holds `channel.sock`, on which the caller listens already.
+   *  The driver gives the sandbox the right to connect (own uid) and shows it as `/berth/channel`. */
+  readonly channelDir: string;
+  readonly limits: SandboxLimits;
+  /** V8 old-space limit in MiB; fixed for the life of the process. */
+  readonly heapMb: number;
+}
+
+export interface SandboxExit {
+  readonly id: SandboxId;
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** The kernel killed something in it for memory, or V8 gave up for lack of heap. */
+  readonly outOfMemory: boolean;
+  /** The end of what the sandbox wrote to descriptor 2, at most 4 KiB; hostile text. */
+  readonly stderrTail: string;
+}
+
+/** What the main thread of the sandbox does, from the host's view of its process. */
+export type ThreadState = 'running' | 'sleeping' | 'stopped' | 'gone';
+
+export interface SandboxUsage {
+  readonly cpuMicros: number;
+  readonly memoryBytes: number;
+  readonly pids: number;
+  readonly mainThread: ThreadState;
+}
+
+/** One call frame of the code that runs, 1-based; hostile text, length-limited. */
+export interface StackFrame {
+  readonly functionName: string;
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Driver {
+  readonly name: DriverName;
+  /** Looks at the host once and says what it can give. Repeatable. */
+  facts(): Promise<DriverFacts>;
+  /** Makes a sandbox; resolves when its process runs with every limit in force (not: when the runtime is ready).
+   *  @throws BerthError SANDBOX_START_FAILED; nothing is left over then. Aborting destroys it. */
+  create(spec: SandboxSpec, signal: AbortSignal): Promise<void>;
+  /** Changes limits of a live sandbox; unknown id: nothing happens.
+   *  @throws Error when it lives on and not all of them are in force (those that could be applied are) */
+  update(id: SandboxId, limits: SandboxLimits): Promise<void>;
+  /** @returns null when there is no such sandbox */
+  usage(id: SandboxId): Promise<SandboxUsage | null>;
+  /** Where the main thread spins, innermost frame first; [] when it cannot be told within about a second. */
+  locate(id: SandboxId): Promise<readonly StackFrame[]>;
+  /** Kills the whole tree; resolves when no process and no cgroup of it is left. Idempotent. */
+  destroy(id: SandboxId): Promise<void>;
+  /** Called once for each created sandbox when its tree has ended, whoever ended it. Set before the first create. */
+  onExit(listener: (exit: SandboxExit) => void): void;
+  /** Removes what an earlier platform on the same run directory left over (processes, cgroups, directories). @returns ids removed */
+  recover(): Promise<readonly SandboxId[]>;
+  /** Destroys all sandboxes and removes what the driver made on the host. */
+  close(): Promise<void>;
+}

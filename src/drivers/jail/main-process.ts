@@ -1,0 +1,33 @@
+/** Finds the sandbox's Node on the host: the child of bubblewrap's first process that has pid 2 inside. */
+import { readFile } from 'node:fs/promises';
+import { identityOf, isMissing, type ProcessIdentity } from '../process-identity.ts';
+
+/** @returns null when it has not started yet, or has ended */
+export async function findMainProcess(first: ProcessIdentity): Promise<ProcessIdentity | null> {
+  for (const pid of await childrenOf(first.pid)) {
+    if ((await innerPid(pid)) === 2) return identityOf(pid);
+  }
+  return null;
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readOrNothing(`/proc/${pid}/task/${pid}/children`);
+  return text.split(' ').filter(Boolean).map(Number);
+}
+
+/** `NSpid` lists the pid in each namespace, the innermost last. */
+async function innerPid(pid: number): Promise<number> {
+  const line = (await readOrNothing(`/proc/${pid}/status`))
+    .split('\n')
+    .find((text) => text.startsWith('NSpid:'));
+  return Number(line?.trim().split(/\s+/).at(-1) ?? 0);
+}
+
+async function readOrNothing(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return '';
+    throw error;
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * The root file system of all sandboxes, prepared once on the host and shown through a read-only overlay: Node, the
+ * libraries it is linked with, CA certificates, a few files that the C library wants. Nothing else; no shell.
+ * Directories are named by their content, so that an old and a new platform share the place.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { removeTree } from '../../kernel/tree-removal.ts';
+import type { Architecture } from '../seccomp/seccomp-compiler.ts';
+import { CA_PATH, CHANNEL_PATH, devices, EMPTY_FILE, NODE_PATH, RUNTIME_PATH } from './bwrap-arguments.ts';
+import { librariesOf } from './shared-libraries.ts';
+
+/** Raise it when the layout changes. */
+const LAYOUT = 1;
+/** Images that no start of a platform has used for so long are removed by the next start. */
+const UNUSED_MS = 7 * 24 * 3_600_000;
+
+export interface RootImage {
+  /** Overlay layers, uppermost first, relative to the root directory: `lowerdir` of mount -t overlay. */
+  readonly lowerDirs: string;
+  readonly hasCertificates: boolean;
+}
+
+export interface RootImageOptions {
+  readonly rootDir: string;
+  readonly nodePath: string;
+  readonly runtimeFile: string;
+  readonly architecture: Architecture;
+}
+
+const files: Readonly<Record<string, string>> = {
+  '/etc/passwd': 'sandbox:x:1000:1000::/tmp:/nonexistent\n',
+  '/etc/group': 'sandbox:x:1000:\n',
+  '/etc/hosts': '127.0.0.1 localhost sandbox\n::1 localhost\n',
+  '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\n',
+  [EMPTY_FILE]: '',
+};
+
+const links: Readonly<Record<string, string>> = {
+  '/dev/fd': '/proc/self/fd',
+  '/dev/stdin': '/proc/self/fd/0',
+  '/dev/stdout': '/proc/self/fd/1',
+  '/dev/stderr': '/proc/self/fd/2',
+};
+
+/** Makes what is missing. Repeatable; safe against a crash and against another platform doing the same. */
+export async function prepareRootImage(options: RootImageOptions): Promise<RootImage> {
+  mkdirSync(options.rootDir, { recursive: true });
+  chmodSync(options.rootDir, 0o755);
+  const libraries = librariesOf(options.nodePath, options.architecture);
+  const certificates = existsSync(CA_PATH) ? [CA_PATH] : [];
+  const base = `base-${fingerprint([options.nodePath, ...libraries, ...certificates])}`;
+  await makeOnce(options.rootDir, base, (at) => {
+    for (const path of [...libraries, ...certificates]) place(path, join(at, path));
+    placeNode(options.nodePath, join(at, NODE_PATH));
+    furnish(at);
+  });
+  const code = readFileSync(options.runtimeFile);
+  const runtime = `runtime-${createHash('sha256').update(code).digest('hex').slice(0, 16)}`;
+  await makeOnce(options.rootDir, runtime, (at) => writeInto(join(at, RUNTIME_PATH), code));
+  return { lowerDirs: `${runtime}:${base}`, hasCertificates: certificates.length > 0 };
+}
+
+/** What changes when a package update brings a new file; reading 120 MB at each start would be too slow. */
+function fingerprint(paths: readonly string[]): string {
+  const hash = createHash('sha256').update(`layout ${LAYOUT}\n`);
+  for (const path of paths) {
+    const { size, mtimeMs } = statSync(path);
+    hash.update(`${path} ${size} ${mtimeMs}\n`);
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Fills a directory and gives it its name when it is complete; one that is there already is in use again. */
+export async function makeOnce(rootDir: string, name: string, fill: (at: string) => void): Promise<void> {
+  const target = join(rootDir, name);
+  if (existsSync(target)) {
+    const now = new Date();
+    utimesSync(target, now, now);
+    return;
+  }
+  const draft = join(rootDir, `draft-${randomBytes(6).toString('hex')}`);
+  try {
+    makeDirectory(draft);
+    fill(draft);
+    renameSync(draft, target);
+  } catch (error) {
+    await removeTree(rootDir, draft);
+    if (!existsSync(target)) throw error;
+  }
+}
+
+function furnish(at: string): void {
+  for (const path of ['/proc', '/tmp', CHANNEL_PATH]) makeDirectory(join(at, path));
+  for (const [path, text] of Object.entries(files)) writeInto(join(at, path), text);
+  for (const name of devices) writeInto(join(at, '/dev', name), '');
+  for (const [path, target] of Object.entries(links)) symlinkSync(target, join(at, path));
+}
+
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path);
+  // Not subject to the umask.
+  chmodSync(path, 0o755);
+}
+
+export function writeInto(path: string, content: string | Buffer): void {
+  makeDirectory(dirname(path));
+  writeFileSync(path, content);
+  chmodSync(path, 0o644);
+}
+
+function place(source: string, target: string): void {
+  makeDirectory(dirname(target));
+  copyFileSync(source, target);
+  chmodSync(target, 0o755);
+}
+
+/** A hard link shares disk and page cache with the host's Node; on another file system, or with odd modes, a copy. */
+function placeNode(source: string, target: string): void {
+  makeDirectory(dirname(target));
+  if ((statSync(source).mode & 0o005) !== 0o005) return place(source, target);
+  try {
+    linkSync(source, target);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'EMLINK') throw error;
+    place(source, target);
+  }
+}
+
+/** Called once everything in use was prepared, which renews its time. */
+export async function removeUnusedImages(rootDir: string): Promise<void> {
+  for (const name of await readdir(rootDir)) {
+    if (!/^(base|runtime|launch|draft)-/.test(name)) continue;
+    const path = join(rootDir, name);
+    if (existsSync(path) && Date.now() - statSync(path).mtimeMs > UNUSED_MS) await removeTree(rootDir, path);
+  }
+}

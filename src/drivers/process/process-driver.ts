@@ -1,0 +1,155 @@
+/** The driver `process`: a plain child process, for development on hosts without the jail. It isolates nothing, and says so. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BerthError } from '../../contracts/errors.ts';
+import type { SandboxId } from '../../contracts/ids.ts';
+import { systemClock } from '../../kernel/clock.ts';
+import { withDeadline } from '../../kernel/deadline.ts';
+import { removeTree } from '../../kernel/tree-removal.ts';
+import { type Driver, type DriverFacts, isolations } from '../driver.ts';
+import type { SandboxExit, SandboxSpec, SandboxUsage, StackFrame } from '../driver.ts';
+import { identityOf } from '../process-identity.ts';
+import { recoverSandboxes } from '../recovery.ts';
+import { SandboxRecords } from '../sandbox-record.ts';
+import type { ProcessOptions } from './process-options.ts';
+import { ProcessSandbox, startProcess } from './process-sandbox.ts';
+import { killStrays } from './stray-processes.ts';
+
+const DESTROY_MS = 9_000;
+const GAP =
+  'the driver "process" is for development: tenants’ code runs as an ordinary process of the platform’s user';
+
+/** Starts nothing and touches nothing before the first call. */
+export function createProcessDriver(options: ProcessOptions): Driver {
+  return new ProcessDriver(options);
+}
+
+interface Holding {
+  sandbox: ProcessSandbox | null;
+  readonly gone: PromiseWithResolvers<void>;
+  isDoomed: boolean;
+}
+
+class ProcessDriver implements Driver {
+  readonly name = 'process';
+  readonly #options: ProcessOptions;
+  readonly #records: SandboxRecords;
+  readonly #holdings = new Map<SandboxId, Holding>();
+  #listener: (exit: SandboxExit) => void = () => undefined;
+
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+    this.#records = new SandboxRecords(options.runDir);
+  }
+
+  facts(): Promise<DriverFacts> {
+    return Promise.resolve({
+      driver: 'process',
+      isUsable: true,
+      reason: null,
+      gaps: new Map(isolations.map((isolation) => [isolation, GAP])),
+      cgroupVersion: null,
+    });
+  }
+
+  onExit(listener: (exit: SandboxExit) => void): void {
+    this.#listener = listener;
+  }
+
+  async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
+    if (this.#holdings.has(spec.id))
+      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: 'the id is in use' });
+    const holding: Holding = { sandbox: null, gone: Promise.withResolvers(), isDoomed: false };
+    this.#holdings.set(spec.id, holding);
+    const abort = (): void => this.#doom(holding);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    try {
+      await this.#start(spec, holding);
+      void this.#watch(spec.id, holding);
+    } catch (error) {
+      await holding.sandbox?.ended();
+      await this.#release(spec.id);
+      holding.gone.resolve();
+      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: error });
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** There are no limits to change. */
+  update(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  usage(id: SandboxId): Promise<SandboxUsage | null> {
+    return Promise.resolve(this.#holdings.get(id)?.sandbox?.usage() ?? null);
+  }
+
+  async locate(id: SandboxId): Promise<readonly StackFrame[]> {
+    return (await this.#holdings.get(id)?.sandbox?.locate(this.#options)) ?? [];
+  }
+
+  async destroy(id: SandboxId): Promise<void> {
+    const holding = this.#holdings.get(id);
+    if (holding === undefined) return;
+    this.#doom(holding);
+    await withDeadline(systemClock, DESTROY_MS, holding.gone.promise);
+  }
+
+  async recover(): Promise<readonly SandboxId[]> {
+    const { runDir, log } = this.#options;
+    return await recoverSandboxes({ records: this.#records, runDir, groupName: 'none', log });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#holdings.keys()].map((id) => this.destroy(id)));
+    await this.#records.close();
+  }
+
+  async #start(spec: SandboxSpec, holding: Holding): Promise<void> {
+    const tmpDir = this.#tmpDir(spec.id);
+    const { id, channelDir } = spec;
+    const platform = identityOf(process.pid)!;
+    const record = { version: 1, id, platform, process: null, channelDir, cgroups: [], tmpDir } as const;
+    await this.#records.prepare();
+    await this.#records.write({ ...record, cgroups: [] });
+    await mkdir(tmpDir, { mode: 0o700, recursive: true });
+    stopIfDoomed(holding);
+    holding.sandbox = await startProcess(this.#options, spec, tmpDir);
+    await this.#records.write({ ...record, cgroups: [], process: holding.sandbox.identity });
+    stopIfDoomed(holding);
+  }
+
+  async #watch(id: SandboxId, holding: Holding): Promise<void> {
+    const exit = await holding.sandbox!.ended();
+    await this.#release(id).catch((error: unknown) =>
+      this.#options.log.warn({ sandbox: id, err: error }, 'files of a sandbox were not removed'),
+    );
+    this.#listener(exit);
+    holding.gone.resolve();
+  }
+
+  async #release(id: SandboxId): Promise<void> {
+    const tmpDir = this.#tmpDir(id);
+    await killStrays(tmpDir);
+    this.#holdings.delete(id);
+    await removeTree(this.#options.runDir, tmpDir);
+    await this.#records.remove(id);
+  }
+
+  #tmpDir(id: SandboxId): string {
+    return join(this.#options.runDir, `tmp-${id}`);
+  }
+
+  #doom(holding: Holding): void {
+    holding.isDoomed = true;
+    holding.sandbox?.kill();
+  }
+}
+
+function stopIfDoomed(holding: Holding): void {
+  if (!holding.isDoomed) return;
+  holding.sandbox?.kill();
+  throw new Error('destroyed while it was being made');
+}

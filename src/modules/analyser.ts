@@ -1,0 +1,63 @@
+/** The owner of the worker thread that analyses sources: starts it when needed, one job at a time, each with a deadline. */
+import { Worker } from 'node:worker_threads';
+import type { Analysis, AnalysisRequest } from './analysis.ts';
+
+const JOB_WITHIN_MS = 10_000;
+const HEAP_MB = 512;
+
+export class Analyser {
+  #worker: Worker | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
+
+  /** Hostile text that outlasts its deadline or the memory counts as `too-deep`. */
+  async analyse(request: AnalysisRequest): Promise<Analysis> {
+    const job = this.#last.then(() => this.#run(request));
+    this.#last = job.catch(() => undefined);
+    return job;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#last;
+    await this.#stop();
+  }
+
+  async #run(request: AnalysisRequest): Promise<Analysis> {
+    if (this.#isClosed) throw new Error('the preparer is closed');
+    const worker = (this.#worker ??= startWorker());
+    worker.ref();
+    const { promise, resolve } = Promise.withResolvers<Analysis | null>();
+    const giveUp = (): void => resolve(null);
+    const timer = setTimeout(giveUp, JOB_WITHIN_MS);
+    worker.once('message', resolve).once('error', giveUp).once('exit', giveUp);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    worker.postMessage(request);
+    const analysis = await promise;
+    clearTimeout(timer);
+    worker.off('message', resolve).off('exit', giveUp);
+    if (analysis === null) {
+      await this.#stop();
+      return { kind: 'too-deep' };
+    }
+    worker.off('error', giveUp);
+    worker.unref();
+    return analysis;
+  }
+
+  async #stop(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = null;
+    await worker?.terminate();
+  }
+}
+
+function startWorker(): Worker {
+  const worker = new Worker(new URL('./analysis-worker.ts', import.meta.url), {
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+    env: {},
+  });
+  worker.unref();
+  return worker;
+}

@@ -1,0 +1,30 @@
+/** Turns what a tenant deploys into what a sandbox starts from. Nothing of this happens on the path of a request. */
+import type { Form, ModuleKind } from '../contracts/forms.ts';
+import type { Language, PreparedCode } from '../contracts/model.ts';
+
+export interface DeploySource {
+  readonly source: Uint8Array;
+  /** Last path segment as the user knows it (`hello.ts`); decides language and module kind by its ending. Default `index.js`. */
+  readonly filename: string;
+  /** When the caller knows better than the ending and the text (a bundle made by the CLI). */
+  readonly moduleKind?: ModuleKind;
+  readonly form?: Form;
+  /** A bundle's own source map (JSON), so that stacks show the tenant's files. */
+  readonly sourceMap?: Uint8Array;
+}
+
+export interface Prepared {
+  readonly prepared: PreparedCode;
+  readonly form: Form;
+  readonly isFormFixed: boolean;
+  readonly moduleKind: ModuleKind;
+  readonly language: Language;
+  readonly evaluate: 'script' | 'module';
+  readonly filename: string;
+}
+
+export interface Preparer {
+  /** @throws BerthError CODE_INVALID with file, line (1-based) and column (1-based); FORM_UNKNOWN when it is plain that nothing is exported */
+  prepare(source: DeploySource): Promise<Prepared>;
+  close(): Promise<void>;
+}

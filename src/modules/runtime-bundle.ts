@@ -1,0 +1,62 @@
+/** Bundles `src/runtime` into the one file that every sandbox runs. Its name holds the hash of its content. */
+import { createHash } from 'node:crypto';
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as esbuild from 'esbuild';
+
+const runtimeDir = fileURLToPath(new URL('../runtime/', import.meta.url));
+const HASH_DIGITS = 16;
+const FILE_MODE = 0o644;
+
+/** The schemas of the contracts check what comes out of a sandbox; inside it nothing is checked with them. */
+const withoutSchemas: esbuild.Plugin = {
+  name: 'without-schemas',
+  setup: (build) => {
+    build.onResolve({ filter: /^zod$/ }, () => ({ path: 'zod', namespace: 'no-schemas' }));
+    build.onLoad({ filter: /.*/, namespace: 'no-schemas' }, () => ({
+      contents:
+        'const any = new Proxy(function () {}, { get: () => any, apply: () => any }); export { any as z };',
+      loader: 'js',
+    }));
+  },
+};
+
+/**
+ * @param options.outDir is made when it is not there; the file in it is readable by every uid
+ * @returns the path of the bundle; building again gives the same path for the same sources
+ * @throws when the sources do not build or the folder cannot be written
+ */
+export async function buildRuntimeBundle({ outDir }: { readonly outDir: string }): Promise<string> {
+  const { outputFiles } = await esbuild.build({
+    entryPoints: [path.join(runtimeDir, 'main.ts')],
+    inject: [path.join(runtimeDir, 'captured-globals.ts')],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node24',
+    logLevel: 'silent',
+    legalComments: 'none',
+    plugins: [withoutSchemas],
+  });
+  const { contents } = outputFiles[0]!;
+  const hash = createHash('sha256').update(contents).digest('hex').slice(0, HASH_DIGITS);
+  const file = path.join(outDir, `runtime-${hash}.cjs`);
+  await mkdir(outDir, { recursive: true });
+  if (!(await isThere(file, contents.length))) {
+    const unfinished = `${file}.${process.pid}.tmp`;
+    await writeFile(unfinished, contents, { mode: FILE_MODE });
+    await rename(unfinished, file);
+  }
+  return file;
+}
+
+async function isThere(file: string, bytes: number): Promise<boolean> {
+  try {
+    return (await stat(file)).size === bytes;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}

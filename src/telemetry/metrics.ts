@@ -1,0 +1,103 @@
+/**
+ * What the platform counts. Calls on the path of a request only add to plain numbers; the text is made when it is asked
+ * for. No metric is labelled with tenants, functions or anything else that users can make more of.
+ */
+
+export interface SandboxGauges {
+  readonly blank: number;
+  readonly starting: number;
+  readonly claimed: number;
+  readonly inFlight: number;
+  readonly waiting: number;
+}
+
+/** All times are milliseconds. Nothing here throws or waits, but `render`. */
+export interface Metrics {
+  /** One invocation ended: `ok`, or the code of its error. */
+  invocationEnded(outcome: string, ms: number): void;
+  /** One HTTP response of any face went out. */
+  responseSent(status: number): void;
+  /** From the first request that waited to a revision that has loaded. */
+  coldStart(ms: number): void;
+  /** Time that one invocation waited for a sandbox. */
+  queueWait(ms: number): void;
+  /** From spawn to a runtime that waits for work. */
+  sandboxStarted(ms: number): void;
+  sandboxStartFailed(): void;
+  /** A sandbox ended: an error code, or why it was let go (`idle`, `retired` …). */
+  sandboxEnded(reason: string): void;
+  deployEnded(isOk: boolean): void;
+  logDropped(lines: number, bytes: number): void;
+  /** Where the gauges come from; asked at each `render`. */
+  watchSandboxes(read: () => SandboxGauges): void;
+  /** The text that Prometheus scrapes. */
+  render(): Promise<string>;
+  /** Of what `render` gives. */
+  readonly contentType: string;
+}
+
+export interface MetricDefinition {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  readonly says: string;
+}
+
+/** docs/metrics.md is made from this. The metrics of the process itself (`process_*`, `nodejs_*`) come from prom-client. */
+export const metricDefinitions = {
+  berth_invocations_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    says: 'invocations that ended, by "ok" or error code',
+  },
+  berth_invocation_duration_seconds: {
+    type: 'histogram',
+    labels: [],
+    says: 'time from request to the end of its invocation',
+  },
+  berth_http_responses_total: {
+    type: 'counter',
+    labels: ['class'],
+    says: 'HTTP responses of all faces, by class of status',
+  },
+  berth_cold_start_seconds: {
+    type: 'histogram',
+    labels: [],
+    says: 'time from a request without a sandbox to a loaded revision',
+  },
+  berth_queue_wait_seconds: {
+    type: 'histogram',
+    labels: [],
+    says: 'time that invocations waited for a sandbox',
+  },
+  berth_sandbox_start_seconds: {
+    type: 'histogram',
+    labels: [],
+    says: 'time from spawn to a sandbox that waits for work',
+  },
+  berth_sandbox_start_failures_total: {
+    type: 'counter',
+    labels: [],
+    says: 'sandboxes that could not be started',
+  },
+  berth_sandbox_ends_total: {
+    type: 'counter',
+    labels: ['reason'],
+    says: 'sandboxes that ended, by error code or idle, retired, evicted, surplus',
+  },
+  berth_sandboxes: { type: 'gauge', labels: ['state'], says: 'sandboxes now: blank, starting, claimed' },
+  berth_invocations_in_flight: { type: 'gauge', labels: [], says: 'invocations that run now' },
+  berth_invocations_waiting: { type: 'gauge', labels: [], says: 'invocations that wait for a sandbox now' },
+  berth_deploys_total: { type: 'counter', labels: ['result'], says: 'deploys: ok, failed' },
+  berth_log_dropped_lines_total: {
+    type: 'counter',
+    labels: [],
+    says: 'lines of tenants’ logs that were dropped at a limit',
+  },
+  berth_log_dropped_bytes_total: {
+    type: 'counter',
+    labels: [],
+    says: 'bytes of tenants’ logs that were dropped at a limit',
+  },
+} as const satisfies Record<string, MetricDefinition>;
+
+export type MetricName = keyof typeof metricDefinitions;

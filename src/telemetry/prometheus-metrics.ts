@@ -1,0 +1,97 @@
+/** `Metrics` on prom-client. */
+import { Registry, collectDefaultMetrics } from 'prom-client';
+import type { Metrics, SandboxGauges } from './metrics.ts';
+import { TallyCounter, TallyHistogram, readGauge } from './tallies.ts';
+
+const REQUEST_MS = [
+  0.5, 1, 2, 3, 5, 7.5, 10, 15, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000,
+  900_000,
+];
+const START_MS = [1, 2, 3, 5, 10, 20, 40, 60, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
+const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
+const none: SandboxGauges = { blank: 0, starting: 0, claimed: 0, inFlight: 0, waiting: 0 };
+
+export interface MetricsOptions {
+  /** Memory, CPU, event loop and collector of this process too; false in tests, as they start observers. */
+  readonly withProcess?: boolean;
+}
+
+export function createMetrics({ withProcess = true }: MetricsOptions = {}): Metrics {
+  return new PrometheusMetrics(withProcess);
+}
+
+class PrometheusMetrics implements Metrics {
+  readonly #registry = new Registry();
+  readonly #invocations = new TallyCounter('berth_invocations_total', this.#registry, ['ok']);
+  readonly #duration = new TallyHistogram('berth_invocation_duration_seconds', this.#registry, REQUEST_MS);
+  readonly #responses = new TallyCounter('berth_http_responses_total', this.#registry, CLASSES);
+  readonly #coldStart = new TallyHistogram('berth_cold_start_seconds', this.#registry, START_MS);
+  readonly #queueWait = new TallyHistogram('berth_queue_wait_seconds', this.#registry, REQUEST_MS);
+  readonly #start = new TallyHistogram('berth_sandbox_start_seconds', this.#registry, START_MS);
+  readonly #startFailures = new TallyCounter('berth_sandbox_start_failures_total', this.#registry);
+  readonly #ends = new TallyCounter('berth_sandbox_ends_total', this.#registry);
+  readonly #deploys = new TallyCounter('berth_deploys_total', this.#registry, ['ok', 'failed']);
+  readonly #droppedLines = new TallyCounter('berth_log_dropped_lines_total', this.#registry);
+  readonly #droppedBytes = new TallyCounter('berth_log_dropped_bytes_total', this.#registry);
+  #readSandboxes = (): SandboxGauges => none;
+
+  constructor(withProcess: boolean) {
+    if (withProcess) collectDefaultMetrics({ register: this.#registry });
+    readGauge('berth_sandboxes', this.#registry, () => {
+      const { blank, starting, claimed } = this.#readSandboxes();
+      return { blank, starting, claimed };
+    });
+    readGauge('berth_invocations_in_flight', this.#registry, () => this.#readSandboxes().inFlight);
+    readGauge('berth_invocations_waiting', this.#registry, () => this.#readSandboxes().waiting);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  invocationEnded(outcome: string, ms: number): void {
+    this.#invocations.add(outcome);
+    this.#duration.add(ms);
+  }
+
+  responseSent(status: number): void {
+    this.#responses.add(CLASSES[((status / 100) | 0) - 1] ?? '5xx');
+  }
+
+  coldStart(ms: number): void {
+    this.#coldStart.add(ms);
+  }
+
+  queueWait(ms: number): void {
+    this.#queueWait.add(ms);
+  }
+
+  sandboxStarted(ms: number): void {
+    this.#start.add(ms);
+  }
+
+  sandboxStartFailed(): void {
+    this.#startFailures.add();
+  }
+
+  sandboxEnded(reason: string): void {
+    this.#ends.add(reason);
+  }
+
+  deployEnded(isOk: boolean): void {
+    this.#deploys.add(isOk ? 'ok' : 'failed');
+  }
+
+  logDropped(lines: number, bytes: number): void {
+    this.#droppedLines.add('', lines);
+    this.#droppedBytes.add('', bytes);
+  }
+
+  watchSandboxes(read: () => SandboxGauges): void {
+    this.#readSandboxes = read;
+  }
+
+  render(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}

@@ -1,0 +1,236 @@
+/** What every driver must do, whatever it isolates with. */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { BerthError } from '../../src/contracts/errors.ts';
+import type { Driver, DriverName } from '../../src/drivers/driver.ts';
+import { identityOf, isAlive, type ProcessIdentity } from '../../src/drivers/process-identity.ts';
+import { type DriverPlace, DriverWorld, eventually, newSandboxId, testLimits } from './driver-world.ts';
+
+export interface DriverUnderTest {
+  readonly name: DriverName;
+  readonly make: (place: DriverPlace) => Driver;
+  /** Path of the channel's socket as the runtime sees it. */
+  readonly socketPath: (dir: string) => string;
+  /** Sandboxes end when their platform is killed, without anybody's help. */
+  readonly diesWithPlatform: boolean;
+}
+
+const platformScript = join(import.meta.dirname, '../fixtures/drivers/platform.ts');
+const readySchema = z.object({ id: z.string(), pids: z.array(z.number()) });
+const SPIN = 'function innermost() {\n  for (;;) {}\n}\nfunction outer() {\n  innermost();\n}\nouter();\n';
+
+export function describeDriver(driver: DriverUnderTest): void {
+  let world: DriverWorld;
+  beforeAll(() => {
+    world = new DriverWorld(driver.make);
+  });
+  afterAll(async () => {
+    await world.close();
+  });
+
+  describe(`the driver ${driver.name}`, () => {
+    afterEach(() => {
+      expect(world.warnings.splice(0)).toEqual([]);
+    });
+
+    test('says who it is and that it can be used', async () => {
+      const facts = await world.driver.facts();
+      expect(facts).toMatchObject({ driver: driver.name, isUsable: true, reason: null });
+      expect(await world.driver.facts()).toEqual(facts);
+    });
+
+    test('starts the runtime with the path of its socket and the heap limit', async () => {
+      const probe = await world.start({}, 80);
+      const [argument, flags] = await probe.run<[string, string[]]>(
+        'return [process.argv[2], process.execArgv]',
+      );
+      expect(argument).toBe(driver.socketPath(probe.dir));
+      expect(flags).toContain('--max-old-space-size=80');
+      await world.driver.destroy(probe.id);
+    });
+
+    test('gives the sandbox an environment without anything of the platform’s', async () => {
+      process.env['BERTH_TEST_SECRET'] = 'visible';
+      const probe = await world.start();
+      const names = await probe.run<string[]>('return Object.keys(process.env).sort()');
+      expect(names.filter((name) => !/^(HOME|LANG|PATH|PWD|SSL_CERT_FILE|TMPDIR|TZ)$/.test(name))).toEqual(
+        [],
+      );
+      await world.driver.destroy(probe.id);
+    });
+
+    test('tells usage, and whether the main thread runs or sleeps', async () => {
+      const probe = await world.start();
+      const idle = await eventually('it sleeps', async () => {
+        const usage = await world.driver.usage(probe.id);
+        return usage?.mainThread === 'sleeping' ? usage : null;
+      });
+      expect(idle.memoryBytes).toBeGreaterThan(1024 * 1024);
+      expect(idle.pids).toBeGreaterThan(0);
+      probe.send(SPIN, '/tenant/spin.js');
+      await eventually('it burns CPU', async () => {
+        const usage = await world.driver.usage(probe.id);
+        return usage?.mainThread === 'running' && usage.cpuMicros > idle.cpuMicros + 50_000;
+      });
+      await world.driver.destroy(probe.id);
+      expect(await world.driver.usage(probe.id)).toBeNull();
+      expect(await world.driver.usage(newSandboxId())).toBeNull();
+    });
+
+    test('finds the line on which an endless loop spins', async () => {
+      const probe = await world.start();
+      probe.send(SPIN, '/tenant/spin.js');
+      await eventually('it runs', async () => (await world.driver.usage(probe.id))?.mainThread === 'running');
+      const [frame, caller] = await world.driver.locate(probe.id);
+      expect(frame).toMatchObject({ functionName: 'innermost', file: '/tenant/spin.js', line: 2 });
+      expect(caller).toMatchObject({ functionName: 'outer', file: '/tenant/spin.js', line: 5 });
+      await world.driver.destroy(probe.id);
+      expect(await world.driver.locate(probe.id)).toEqual([]);
+      expect(await world.driver.locate(newSandboxId())).toEqual([]);
+    });
+
+    test('tells an exit once, with its code', async () => {
+      const probe = await world.start();
+      probe.send('process.exit(7)', '/x.js');
+      expect(await world.exitOf(probe.id)).toMatchObject({ code: 7, signal: null, outOfMemory: false });
+      await world.driver.destroy(probe.id);
+      expect(world.exits.filter(({ id }) => id === probe.id)).toHaveLength(1);
+    });
+
+    test('tells a death by signal', async () => {
+      const probe = await world.start();
+      probe.send('process.kill(process.pid, "SIGKILL")', '/x.js');
+      expect(await world.exitOf(probe.id)).toMatchObject({
+        code: null,
+        signal: 'SIGKILL',
+        outOfMemory: false,
+      });
+    });
+
+    test('tells when V8 gave up for lack of heap', async () => {
+      const probe = await world.start({}, 24);
+      probe.send('const kept = []; for (;;) kept.push({ a: [Math.random()] });', '/x.js');
+      expect(await world.exitOf(probe.id, 30_000)).toMatchObject({ outOfMemory: true });
+    });
+
+    test('keeps the last 4 KiB of descriptor 2 and reads a flood slowly', async () => {
+      const probe = await world.start();
+      const cpu = process.cpuUsage();
+      const started = performance.now();
+      probe.send(
+        'const fs = require("fs"); const flood = Buffer.alloc(65536, "x"); const end = Date.now() + 700;' +
+          'while (Date.now() < end) try { fs.writeSync(2, flood); } catch (error) { if (error.code !== "EAGAIN") throw error; }' +
+          'process.exit(3)',
+        '/x.js',
+      );
+      const exit = await world.exitOf(probe.id);
+      const spent = process.cpuUsage(cpu);
+      expect(exit.stderrTail).toMatch(/^x+$/);
+      expect(exit.stderrTail.length).toBeLessThanOrEqual(4096);
+      expect((spent.user + spent.system) / 1_000).toBeLessThan((performance.now() - started) * 0.5);
+    });
+
+    test('destroys with all children, any number of times, and tells it once', async () => {
+      const probe = await world.start();
+      await probe.run(
+        'const child = require("child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);' +
+          'await new Promise((resolve) => child.once("spawn", resolve));',
+      );
+      const [record] = recordsOf(world.runDir, probe.id);
+      const outermost = identityOf(record!.process.pid)!;
+      await Promise.all([world.driver.destroy(probe.id), world.driver.destroy(probe.id)]);
+      await world.driver.destroy(probe.id);
+      await world.driver.destroy(newSandboxId());
+      expect(isAlive(outermost)).toBe(false);
+      expect(world.exits.filter(({ id }) => id === probe.id)).toHaveLength(1);
+      expect(recordsOf(world.runDir, probe.id)).toEqual([]);
+    });
+
+    test('changes the limits of a live sandbox, and nothing for one that is unknown', async () => {
+      const probe = await world.start();
+      await world.driver.update(probe.id, { ...testLimits, pids: 50 });
+      await world.driver.update(newSandboxId(), testLimits);
+      expect(await probe.run('return 1 + 1')).toBe(2);
+      await world.driver.destroy(probe.id);
+    });
+
+    test('gives up a start that is aborted; nothing is left', async () => {
+      for (const delayMs of [0, 5, 15, 30]) {
+        const probe = await world.prepare();
+        const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64 };
+        const started = world.driver.create(spec, AbortSignal.timeout(delayMs)).then(
+          () => null,
+          (error: unknown) => error,
+        );
+        const error = await started;
+        if (error !== null) expect((error as BerthError).code).toBe('SANDBOX_START_FAILED');
+        else await world.driver.destroy(probe.id);
+        expect(await world.driver.usage(probe.id)).toBeNull();
+        expect(recordsOf(world.runDir, probe.id)).toEqual([]);
+      }
+      world.warnings.splice(0);
+    });
+
+    test('does not make two sandboxes of one id', async () => {
+      const probe = await world.start();
+      const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64 };
+      await expect(world.driver.create(spec, AbortSignal.timeout(5_000))).rejects.toThrow(BerthError);
+      expect(await probe.run('return "still here"')).toBe('still here');
+      await world.driver.destroy(probe.id);
+    });
+
+    test('removes what a killed platform left over, and leaves a living platform’s sandboxes alone', async () => {
+      const survivor = await world.start();
+      const platform = spawn(
+        process.execPath,
+        [platformScript, driver.name, world.runDir, world.place().rootDir],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      );
+      const ready = readySchema.parse(JSON.parse(await firstLine(platform.stdout)));
+      const left = ready.pids.map(identityOf).filter((identity) => identity !== null);
+      expect(left.length).toBeGreaterThanOrEqual(driver.diesWithPlatform ? 4 : 1);
+      platform.kill('SIGKILL');
+      if (driver.diesWithPlatform) await allGone(left, 2_000);
+      await eventually('the platform is gone', () => platform.signalCode !== null);
+      expect(await world.driver.recover()).toEqual([ready.id]);
+      await allGone(left, 2_000);
+      expect(existsSync(join(world.runDir, ready.id))).toBe(false);
+      expect(recordsOf(world.runDir, ready.id)).toEqual([]);
+      expect(await world.driver.recover()).toEqual([]);
+      expect(await survivor.run('return 42')).toBe(42);
+      await world.driver.destroy(survivor.id);
+    });
+
+    test('leaves nothing behind when it is closed', async () => {
+      const other = new DriverWorld(driver.make);
+      const probes = await Promise.all([other.start(), other.start()]);
+      await other.driver.close();
+      expect(other.exits.map(({ id }) => id).sort()).toEqual(probes.map(({ id }) => id).sort());
+      expect(readdirSync(other.runDir).sort()).toEqual(probes.map(({ id }) => id).sort());
+      await other.close();
+    });
+  });
+}
+
+function recordsOf(runDir: string, id: string): { process: { pid: number } }[] {
+  const path = join(runDir, 'records', `${id}.json`);
+  return existsSync(path) ? [JSON.parse(readFileSync(path, 'utf8'))] : [];
+}
+
+async function firstLine(stream: NodeJS.ReadableStream): Promise<string> {
+  let text = '';
+  for await (const chunk of stream) {
+    text += String(chunk);
+    if (text.includes('\n')) return text.slice(0, text.indexOf('\n'));
+  }
+  throw new Error('the platform said nothing');
+}
+
+async function allGone(processes: readonly ProcessIdentity[], ms: number): Promise<void> {
+  await eventually('the processes of the sandbox are gone', () => !processes.some(isAlive), ms);
+}
