@@ -1,0 +1,73 @@
+/** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket>`. Connects out, gets warm, says Hello, waits for Load. */
+import net from 'node:net';
+import { hookImports } from './evaluate.ts';
+import { installFaults, type Faults } from './faults.ts';
+import { installListenTrap } from './listen-trap.ts';
+import { installLogStreams } from './log-streams.ts';
+import { reallyExit } from './process-exit.ts';
+import { Runtime } from './runtime.ts';
+import { warmUp } from './warm-up.ts';
+
+const now = performance.now.bind(performance);
+/** One buffer for all reads: no garbage for short requests. */
+const READ_BYTES = 64 * 1024;
+const HOST_GONE_EXIT_CODE = 0;
+const USAGE_EXIT_CODE = 64;
+
+async function main(path: string): Promise<void> {
+  let receive = (_chunk: Buffer): void => {};
+  const buffer = Buffer.alloc(READ_BYTES);
+  const onRead = (bytes: number): boolean => {
+    receive(buffer.subarray(0, bytes));
+    return true;
+  };
+  const socket = net.createConnection({ path, onread: { buffer, callback: onRead } });
+  pinMethods(socket);
+  let faults: Faults | null = null;
+  const trap = installListenTrap();
+  const runtime = new Runtime({
+    sink: socket,
+    trap,
+    now,
+    ownsProcess: true,
+    onUncaught: (thrown) => faults?.uncaught(thrown),
+  });
+  hookImports();
+  await warmUp({ trap, now });
+  const streams = installLogStreams(runtime.log);
+  faults = installFaults({
+    tell: (failure) => {
+      streams.flush();
+      runtime.log.reportDropped();
+      runtime.channel.fatal(failure);
+    },
+    onWritten: (done) => socket.write('', done),
+  });
+  receive = (chunk) => runtime.receive(chunk);
+  socket.on('error', () => reallyExit(HOST_GONE_EXIT_CODE));
+  socket.on('close', () => reallyExit(HOST_GONE_EXIT_CODE));
+  runtime.hello();
+}
+
+/** Own copies of the methods that the channel needs, out of reach of who changes the prototypes. */
+function pinMethods(socket: net.Socket): void {
+  const target = socket as unknown as Record<string, unknown>;
+  const seen = new Set(['constructor']);
+  for (
+    let holder: object | null = Object.getPrototypeOf(socket) as object;
+    holder !== null && holder !== Object.prototype;
+    holder = Object.getPrototypeOf(holder) as object | null
+  ) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(holder))) {
+      if (seen.has(name) || typeof value !== 'function' || Object.hasOwn(target, name)) continue;
+      seen.add(name);
+      Object.defineProperty(target, name, { value, configurable: true, writable: true });
+    }
+  }
+}
+
+const path = process.argv[2];
+if (path === undefined) {
+  process.stderr.write('usage: runtime <socket>\n');
+  process.exitCode = USAGE_EXIT_CODE;
+} else void main(path);

@@ -1,0 +1,360 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { BerthError } from '../../contracts/errors.ts';
+import {
+  FrameFlag,
+  FrameType,
+  INITIAL_WINDOW_BYTES,
+  MAX_DATA_BYTES,
+  MAX_HOST_PAYLOAD_BYTES,
+  PROTOCOL_VERSION,
+  type RequestHead,
+} from '../../contracts/frames.ts';
+import { decodeRequestHead, encodeResponseHead } from '../../kernel/frame-heads.ts';
+import { FrameParser } from '../../kernel/frame-parser.ts';
+import { FrameWriter } from '../../kernel/frame-writer.ts';
+import type { InvocationEvents } from '../sandboxes.ts';
+import type { Channel, ChannelEvents } from './channel.ts';
+import { createHostChannel } from './host-channel.ts';
+
+interface Frame {
+  readonly type: number;
+  readonly flags: number;
+  readonly stream: number;
+  readonly payload: Buffer;
+}
+
+const HEAD: RequestHead = {
+  method: 'GET',
+  url: '/a?b',
+  basePath: '/run/t/f',
+  remoteAddress: '127.0.0.1',
+  scheme: 'http',
+  invocation: 'i1',
+  headers: ['host', 'x'],
+};
+const NONE = Buffer.alloc(0);
+const REQUEST = { head: HEAD, body: NONE, isEnd: true, isUpgrade: false };
+
+let folder: string;
+let server: Server;
+let host: Socket;
+let sandbox: Socket;
+let channel: Channel;
+let frames: Frame[];
+let writer: FrameWriter;
+const events = {
+  onHello: vi.fn(),
+  onLoaded: vi.fn(),
+  onLog: vi.fn(),
+  onLogDropped: vi.fn(),
+  onPong: vi.fn(),
+  onFatal: vi.fn(),
+  onClosed: vi.fn(),
+} satisfies ChannelEvents;
+
+const invocationEvents = () =>
+  ({
+    onResponse: vi.fn(),
+    onData: vi.fn(),
+    onWritable: vi.fn(),
+    onDone: vi.fn(),
+    onFailed: vi.fn<(error: BerthError) => void>(),
+  }) satisfies InvocationEvents;
+
+beforeEach(async () => {
+  vi.clearAllMocks();
+  folder = await mkdtemp(join(tmpdir(), 'berth-channel-'));
+  const path = join(folder, 'c.sock');
+  const accepted = Promise.withResolvers<Socket>();
+  server = createServer((socket) => accepted.resolve(socket)).listen(path);
+  sandbox = connect(path);
+  host = await accepted.promise;
+  sandbox.on('error', () => undefined);
+  frames = [];
+  const parser = new FrameParser(MAX_HOST_PAYLOAD_BYTES, (type, flags, stream, payload) =>
+    frames.push({ type, flags, stream, payload }),
+  );
+  sandbox.on('data', (chunk: Buffer) => parser.push(chunk));
+  writer = new FrameWriter(sandbox);
+  channel = createHostChannel({
+    socket: host,
+    events,
+    logBytesPerSecond: 10_000,
+    responseHeaderBytes: 1_000,
+    now: () => performance.now(),
+  });
+});
+
+afterEach(async () => {
+  sandbox.destroy();
+  host.destroy();
+  server.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+const hello = (): void =>
+  writer.send(FrameType.Hello, 0, 0, json({ version: PROTOCOL_VERSION, node: 'v24' }));
+const window = (bytes: number): Buffer => {
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32LE(bytes);
+  return payload;
+};
+const violated = async (): Promise<void> =>
+  vi.waitFor(() =>
+    expect(events.onClosed).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ code: 'PROTOCOL_VIOLATION' }),
+    ),
+  );
+
+describe('a channel', () => {
+  it('carries a request and its response', async () => {
+    hello();
+    const heard = invocationEvents();
+    channel.open(REQUEST, heard);
+    await vi.waitFor(() => expect(frames).toHaveLength(1));
+    const { head } = decodeRequestHead(frames[0]!.payload);
+    expect(head).toEqual(HEAD);
+    expect(frames[0]!.flags).toBe(FrameFlag.End);
+    writer.send(
+      FrameType.Response,
+      FrameFlag.End | FrameFlag.Done,
+      frames[0]!.stream,
+      encodeResponseHead({ status: 201, headers: ['a', 'b'] }, Buffer.from('hi')),
+    );
+    await vi.waitFor(() => expect(heard.onDone).toHaveBeenCalledOnce());
+    expect(heard.onResponse).toHaveBeenCalledExactlyOnceWith(
+      { status: 201, headers: ['a', 'b'] },
+      Buffer.from('hi'),
+      true,
+    );
+    expect(channel.inFlight).toBe(0);
+    expect(heard.onFailed).not.toHaveBeenCalled();
+  });
+
+  it('sends no more body than there is credit for, and goes on when credit comes back', async () => {
+    hello();
+    const heard = invocationEvents();
+    const invocation = channel.open({ ...REQUEST, isEnd: false }, heard);
+    expect(invocation.write(Buffer.alloc(INITIAL_WINDOW_BYTES), false)).toBe(false);
+    expect(invocation.writableBytes).toBe(0);
+    expect(() => invocation.write(Buffer.alloc(1), false)).toThrow(RangeError);
+    await vi.waitFor(() =>
+      expect(
+        frames.reduce((sum, frame) => sum + (frame.type === FrameType.Data ? frame.payload.length : 0), 0),
+      ).toBe(INITIAL_WINDOW_BYTES),
+    );
+    expect(
+      Math.max(...frames.filter(({ type }) => type === FrameType.Data).map(({ payload }) => payload.length)),
+    ).toBe(MAX_DATA_BYTES);
+    writer.send(FrameType.Window, 0, frames[0]!.stream, window(1000));
+    await vi.waitFor(() => expect(heard.onWritable).toHaveBeenCalledOnce());
+    expect(invocation.writableBytes).toBe(1000);
+    invocation.write(Buffer.from('x'), true);
+    await vi.waitFor(() =>
+      expect(frames.at(-1)).toMatchObject({ type: FrameType.Data, flags: FrameFlag.End }),
+    );
+  });
+
+  it('grants credit for what the caller consumed', async () => {
+    hello();
+    const invocation = channel.open(REQUEST, invocationEvents());
+    await vi.waitFor(() => expect(frames).toHaveLength(1));
+    writer.send(FrameType.Response, 0, 1, encodeResponseHead({ status: 200, headers: [] }));
+    writer.send(FrameType.Data, 0, 1, Buffer.alloc(MAX_DATA_BYTES));
+    invocation.consumed(INITIAL_WINDOW_BYTES / 2);
+    await vi.waitFor(() =>
+      expect(frames.at(-1)).toMatchObject({
+        type: FrameType.Window,
+        payload: window(INITIAL_WINDOW_BYTES / 2),
+      }),
+    );
+  });
+
+  it('after a cancel says nothing but done', async () => {
+    hello();
+    const heard = invocationEvents();
+    const invocation = channel.open(REQUEST, heard);
+    invocation.cancel('timeout');
+    await vi.waitFor(() => expect(frames.at(-1)).toMatchObject({ type: FrameType.Cancel }));
+    writer.send(FrameType.Response, 0, 1, encodeResponseHead({ status: 200, headers: [] }));
+    writer.send(FrameType.Done, 0, 1);
+    await vi.waitFor(() => expect(heard.onDone).toHaveBeenCalledOnce());
+    expect(heard.onResponse).not.toHaveBeenCalled();
+    expect(channel.inFlight).toBe(0);
+  });
+
+  it('fails an invocation whose headers are too large, and only that one', async () => {
+    hello();
+    const [big, other] = [invocationEvents(), invocationEvents()];
+    channel.open(REQUEST, big);
+    channel.open(REQUEST, other);
+    writer.send(
+      FrameType.Response,
+      FrameFlag.End,
+      1,
+      encodeResponseHead({ status: 200, headers: ['x', 'y'.repeat(2000)] }),
+    );
+    await vi.waitFor(() => expect(big.onFailed).toHaveBeenCalledOnce());
+    expect(big.onFailed.mock.calls[0]![0].code).toBe('RESPONSE_INVALID');
+    writer.send(FrameType.Done, 0, 1);
+    writer.send(
+      FrameType.Response,
+      FrameFlag.End | FrameFlag.Done,
+      2,
+      encodeResponseHead({ status: 204, headers: [] }),
+    );
+    await vi.waitFor(() => expect(other.onDone).toHaveBeenCalledOnce());
+    expect(big.onDone).not.toHaveBeenCalled();
+    expect(events.onClosed).not.toHaveBeenCalled();
+  });
+
+  it('fails what is open when it is closed', () => {
+    const heard = invocationEvents();
+    channel.open(REQUEST, heard);
+    channel.close({ code: 'MEMORY_LIMIT' } as BerthError);
+    expect(heard.onFailed).toHaveBeenCalledExactlyOnceWith({ code: 'MEMORY_LIMIT' });
+  });
+
+  it('tells its owner when the other side goes', async () => {
+    hello();
+    sandbox.end();
+    sandbox.destroy();
+    await vi.waitFor(() => expect(events.onClosed).toHaveBeenCalledExactlyOnceWith(null));
+  });
+
+  it('drops a flood of log lines and says how many', async () => {
+    hello();
+    for (let line = 0; line < 100; line++)
+      writer.send(FrameType.Log, 0, 0, Buffer.concat([Buffer.of(30), Buffer.alloc(1000, 'x')]));
+    await vi.waitFor(() => expect(events.onLogDropped).toHaveBeenCalled(), { timeout: 5_000 });
+    const said = events.onLogDropped.mock.calls.reduce((sum, [lines]) => sum + (lines as number), 0);
+    expect(said + events.onLog.mock.calls.length).toBe(100);
+    expect(events.onLog.mock.calls.length).toBeLessThan(40);
+  });
+});
+
+describe('lines that the runtime dropped itself', () => {
+  it('are said in full, however deep in a flood', async () => {
+    hello();
+    for (let line = 0; line < 40; line++)
+      writer.send(FrameType.Log, 0, 0, Buffer.concat([Buffer.of(30), Buffer.alloc(1000, 'x')]));
+    const dropped = Buffer.alloc(8);
+    dropped.writeUInt32LE(5_000, 0);
+    dropped.writeUInt32LE(70_000, 4);
+    writer.send(FrameType.LogDropped, 0, 0, dropped);
+    const said = (): number =>
+      events.onLogDropped.mock.calls.reduce((sum, [lines]) => sum + (lines as number), 0);
+    await vi.waitFor(() => expect(said() + events.onLog.mock.calls.length).toBe(5_040), { timeout: 5_000 });
+  });
+});
+
+describe('a sandbox that breaks the protocol', () => {
+  const breaches: Record<string, () => void> = {
+    'speaks before hello': () => writer.send(FrameType.Pong, 0, 1),
+    'says hello twice': () => (hello(), hello()),
+    'speaks another version': () => writer.send(FrameType.Hello, 0, 0, json({ version: 99, node: 'v24' })),
+    'answers for an invocation that is not its own': () => (
+      hello(),
+      writer.send(FrameType.Response, 0, 7, encodeResponseHead({ status: 200, headers: [] }))
+    ),
+    'ends an invocation that is not its own': () => (hello(), writer.send(FrameType.Done, 0, 7)),
+    'answers twice': () => {
+      hello();
+      channel.open(REQUEST, invocationEvents());
+      writer.send(FrameType.Response, 0, 1, encodeResponseHead({ status: 200, headers: [] }));
+      writer.send(FrameType.Response, 0, 1, encodeResponseHead({ status: 200, headers: [] }));
+    },
+    'sends a body before the head': () => (
+      hello(),
+      channel.open(REQUEST, invocationEvents()),
+      writer.send(FrameType.Data, 0, 1, Buffer.of(1))
+    ),
+    'sends more than its credit': () => {
+      hello();
+      channel.open(REQUEST, invocationEvents());
+      writer.send(FrameType.Response, 0, 1, encodeResponseHead({ status: 200, headers: [] }));
+      for (let sent = 0; sent <= INITIAL_WINDOW_BYTES; sent += MAX_DATA_BYTES)
+        writer.send(FrameType.Data, 0, 1, Buffer.alloc(MAX_DATA_BYTES));
+    },
+    'sends empty pieces of body': () => {
+      hello();
+      channel.open(REQUEST, invocationEvents());
+      writer.send(FrameType.Response, 0, 1, encodeResponseHead({ status: 200, headers: [] }));
+      writer.send(FrameType.Data, 0, 1);
+    },
+    'grants credit for nothing': () => (
+      hello(),
+      channel.open(REQUEST, invocationEvents()),
+      writer.send(FrameType.Window, 0, 1, window(1))
+    ),
+    'answers a ping that was not sent': () => (hello(), writer.send(FrameType.Pong, 0, 5)),
+    'says loaded before load': () => (
+      hello(),
+      writer.send(FrameType.Loaded, 0, 0, json({ ok: true, form: 'node' }))
+    ),
+    'sends a frame that only the host may send': () => (hello(), writer.send(FrameType.Request, 0, 0)),
+    'sends broken JSON': () => (hello(), writer.send(FrameType.Fatal, 0, 0, Buffer.from('{'))),
+    'sends a head that is cut off': () => (
+      hello(),
+      channel.open(REQUEST, invocationEvents()),
+      writer.send(FrameType.Response, 0, 1, Buffer.of(200, 0, 9, 9, 1))
+    ),
+    'announces a frame that is too long': () => (
+      hello(),
+      writer.flush(),
+      sandbox.write(Buffer.from([255, 255, 255, 255, 5, 0, 1, 0, 0, 0]))
+    ),
+  };
+  for (const [deed, breach] of Object.entries(breaches)) {
+    it(`is cut off when it ${deed}`, async () => {
+      breach();
+      await violated();
+    });
+  }
+
+  it('never makes the host throw, whatever bytes it sends', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 64 }), { maxLength: 8 }),
+        async (pieces) => {
+          const listeners = new Map<string, (chunk: Buffer) => void>();
+          const socket = {
+            on: (name: string, listener: (chunk: Buffer) => void) => listeners.set(name, listener),
+            write: () => true,
+            cork() {},
+            uncork() {},
+            destroy() {},
+            pause() {},
+            resume() {},
+          };
+          const closed = vi.fn();
+          const fuzzed = createHostChannel({
+            socket: socket as unknown as Socket,
+            events: { ...events, onClosed: closed },
+            logBytesPerSecond: 1000,
+            responseHeaderBytes: 1000,
+            now: () => 0,
+          });
+          fuzzed.open(REQUEST, invocationEvents());
+          const greeting: Buffer[] = [];
+          const greeter = new FrameWriter({
+            write: (bytes) => greeting.push(Buffer.from(bytes)),
+            cork() {},
+            uncork() {},
+          });
+          greeter.send(FrameType.Hello, 0, 0, json({ version: PROTOCOL_VERSION, node: 'v24' }));
+          greeter.flush();
+          for (const bytes of [...greeting, ...pieces]) listeners.get('data')!(Buffer.from(bytes));
+          fuzzed.close({ code: 'INTERNAL' } as BerthError);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+});

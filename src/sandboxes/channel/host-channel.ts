@@ -1,0 +1,314 @@
+/**
+ * The host's end of a channel. What comes in is hostile: every frame is checked for type, size and order, and the first
+ * one that breaks a rule closes the channel. A sandbox can only speak of invocations that the host opened in it.
+ */
+import type { Socket } from 'node:net';
+import type { z } from 'zod';
+import { BerthError } from '../../contracts/errors.ts';
+import {
+  failureSchema,
+  FrameFlag,
+  FrameType,
+  helloSchema,
+  loadedSchema,
+  LogLevel,
+  type LogLevelName,
+  MAX_SANDBOX_PAYLOAD_BYTES,
+  MAX_STREAM,
+} from '../../contracts/frames.ts';
+import { decodeResponseHead, encodeRequestHead, MalformedFrame } from '../../kernel/frame-heads.ts';
+import { FrameParser } from '../../kernel/frame-parser.ts';
+import { FrameWriter } from '../../kernel/frame-writer.ts';
+import type { Invocation, InvocationEvents } from '../sandboxes.ts';
+import type { Channel, ChannelEvents, InvocationRequest } from './channel.ts';
+import { HostInvocation } from './host-invocation.ts';
+import { LogMeter } from './log-meter.ts';
+
+const MAX_JSON_BYTES = 32 * 1024;
+const MAX_LOG_TEXT_BYTES = 64 * 1024;
+/** How long a flooding sandbox is not read; short beside `blockedMs`, so its pongs still count. */
+const FLOOD_PAUSE_MS = 25;
+/** Dropped lines are said at most this often. */
+const DROP_REPORT_MS = 1_000;
+const LOG_DROPPED_PAYLOAD_BYTES = 8;
+const KNOWN_FLAGS = FrameFlag.End | FrameFlag.Done;
+
+const levelNames = new Map<number, LogLevelName>(
+  Object.entries(LogLevel).map(([name, level]) => [level, name as LogLevelName]),
+);
+
+export interface HostChannelOptions {
+  readonly socket: Socket;
+  readonly events: ChannelEvents;
+  readonly logBytesPerSecond: number;
+  readonly responseHeaderBytes: number;
+  /** milliseconds, monotonic */
+  readonly now: () => number;
+}
+
+export function createHostChannel(options: HostChannelOptions): Channel {
+  return new HostChannel(options);
+}
+
+class HostChannel implements Channel {
+  readonly #socket: Socket;
+  readonly #events: ChannelEvents;
+  readonly #writer: FrameWriter;
+  readonly #invocations = new Map<number, HostInvocation>();
+  readonly #pings = new Set<number>();
+  readonly #logMeter: LogMeter;
+  #responseHeaderBytes: number;
+  #nextStream = 1;
+  #saidHello = false;
+  #isLoadSent = false;
+  #saidLoaded = false;
+  #isClosed = false;
+  #floodTimer: NodeJS.Timeout | null = null;
+  #dropTimer: NodeJS.Timeout | null = null;
+  progress = 0;
+
+  constructor({ socket, events, logBytesPerSecond, responseHeaderBytes, now }: HostChannelOptions) {
+    this.#socket = socket;
+    this.#events = events;
+    this.#writer = new FrameWriter(socket);
+    this.#logMeter = new LogMeter(logBytesPerSecond, now);
+    this.#responseHeaderBytes = responseHeaderBytes;
+    const parser = new FrameParser(MAX_SANDBOX_PAYLOAD_BYTES, (type, flags, stream, payload) =>
+      this.#onFrame(type, flags, stream, payload),
+    );
+    socket.on('data', (chunk: Buffer) => this.#onBytes(parser, chunk));
+    socket.on('error', () => this.#end(null));
+    socket.on('close', () => this.#end(null));
+  }
+
+  get inFlight(): number {
+    return this.#invocations.size;
+  }
+
+  load(payload: Buffer): void {
+    this.#isLoadSent = true;
+    this.#writer.send(FrameType.Load, 0, 0, payload);
+  }
+
+  open(request: InvocationRequest, events: InvocationEvents): Invocation {
+    const stream = this.#nextStream++;
+    if (stream > MAX_STREAM) throw new RangeError('the channel has used up its streams');
+    const { head, body, isEnd, isUpgrade } = request;
+    const encoded = encodeRequestHead(head);
+    const invocation = new HostInvocation({
+      id: head.invocation,
+      stream,
+      writer: this.#writer,
+      events,
+      sentBytes: body.length,
+      isRequestEnded: isEnd,
+    });
+    this.#invocations.set(stream, invocation);
+    const flags = (isEnd ? FrameFlag.End : 0) | (isUpgrade ? FrameFlag.Upgrade : 0);
+    this.#writer.send(
+      FrameType.Request,
+      flags,
+      stream,
+      body.length === 0 ? encoded : Buffer.concat([encoded, body]),
+    );
+    return invocation;
+  }
+
+  ping(nonce: number): void {
+    this.#pings.add(nonce);
+    this.#writer.send(FrameType.Ping, 0, nonce);
+  }
+
+  setLogRate(bytesPerSecond: number): void {
+    this.#logMeter.setRate(bytesPerSecond);
+  }
+
+  setResponseHeaderLimit(bytes: number): void {
+    this.#responseHeaderBytes = bytes;
+  }
+
+  close(error: BerthError): void {
+    this.#shut();
+    const open = [...this.#invocations.values()];
+    this.#invocations.clear();
+    for (const invocation of open) invocation.failed(error);
+  }
+
+  #onBytes(parser: FrameParser, chunk: Buffer): void {
+    if (this.#isClosed) return;
+    try {
+      parser.push(chunk);
+    } catch (error) {
+      if (!(error instanceof MalformedFrame)) throw error;
+      this.#end(new BerthError('PROTOCOL_VIOLATION', { reason: error.message }, { cause: error }));
+      return;
+    }
+    if (this.#logMeter.isFlooded) this.#pauseForFlood();
+    if (this.#logMeter.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
+  }
+
+  #onFrame(type: number, flags: number, stream: number, payload: Buffer): void {
+    if (this.#isClosed) return;
+    if ((flags & ~KNOWN_FLAGS) !== 0) throw new MalformedFrame('unknown flags');
+    if (!this.#saidHello && type !== FrameType.Hello) throw new MalformedFrame('no hello');
+    switch (type) {
+      case FrameType.Response:
+        return this.#onResponse(flags, stream, payload);
+      case FrameType.Data:
+        return this.#onData(flags, stream, payload);
+      case FrameType.Window:
+        return this.#invocation(stream).granted(payload);
+      case FrameType.Done:
+        return this.#onDone(stream, payload);
+      case FrameType.Failed:
+        return this.#onFailed(stream, payload);
+      case FrameType.Log:
+        return this.#onLog(stream, payload);
+      case FrameType.Pong:
+        return this.#onPong(stream, payload);
+      default:
+        return this.#onRareFrame(type, stream, payload);
+    }
+  }
+
+  #onRareFrame(type: number, stream: number, payload: Buffer): void {
+    if (stream !== 0) throw new MalformedFrame(`frame ${type} on stream ${stream}`);
+    switch (type) {
+      case FrameType.Hello:
+        return this.#onHello(payload);
+      case FrameType.Loaded:
+        return this.#onLoaded(payload);
+      case FrameType.LogDropped:
+        return this.#onLogDropped(payload);
+      case FrameType.Fatal: {
+        const { reason, stack } = parseJson(failureSchema, payload);
+        return this.#events.onFatal(reason, stack);
+      }
+      default:
+        throw new MalformedFrame(`unknown frame ${type}`);
+    }
+  }
+
+  #onHello(payload: Buffer): void {
+    if (this.#saidHello) throw new MalformedFrame('a second hello');
+    this.#saidHello = true;
+    this.#events.onHello(parseJson(helloSchema, payload));
+  }
+
+  #onLoaded(payload: Buffer): void {
+    if (!this.#isLoadSent || this.#saidLoaded) throw new MalformedFrame('loaded out of order');
+    this.#saidLoaded = true;
+    this.#events.onLoaded(parseJson(loadedSchema, payload));
+  }
+
+  #onResponse(flags: number, stream: number, payload: Buffer): void {
+    const invocation = this.#invocation(stream);
+    if (invocation.isResponseBegun) throw new MalformedFrame('a second response');
+    const { head, body } = decodeResponseHead(payload);
+    this.progress++;
+    if (payload.length - body.length > this.#responseHeaderBytes) {
+      const reason = `its headers are larger than responseHeaderBytes (${this.#responseHeaderBytes})`;
+      return invocation.reject(new BerthError('RESPONSE_INVALID', { reason }));
+    }
+    invocation.responded(head, body, (flags & FrameFlag.End) !== 0);
+    if ((flags & FrameFlag.Done) !== 0) this.#finish(stream, invocation);
+  }
+
+  #onData(flags: number, stream: number, payload: Buffer): void {
+    const invocation = this.#invocation(stream);
+    this.progress++;
+    invocation.received(payload, (flags & FrameFlag.End) !== 0);
+    if ((flags & FrameFlag.Done) !== 0) this.#finish(stream, invocation);
+  }
+
+  #onDone(stream: number, payload: Buffer): void {
+    if (payload.length !== 0) throw new MalformedFrame('done with a payload');
+    this.#finish(stream, this.#invocation(stream));
+  }
+
+  #finish(stream: number, invocation: HostInvocation): void {
+    this.progress++;
+    this.#invocations.delete(stream);
+    invocation.done();
+  }
+
+  #onFailed(stream: number, payload: Buffer): void {
+    const invocation = this.#invocation(stream);
+    const { code, reason, stack } = parseJson(failureSchema, payload);
+    this.progress++;
+    this.#invocations.delete(stream);
+    if (stack !== undefined && this.#logMeter.admit(stack.length))
+      this.#events.onLog(invocation.id, 'error', stack);
+    invocation.failed(new BerthError(code, { reason }));
+  }
+
+  #onLog(stream: number, payload: Buffer): void {
+    const level = levelNames.get(payload[0] ?? 0);
+    if (level === undefined || payload.length - 1 > MAX_LOG_TEXT_BYTES)
+      throw new MalformedFrame('a log line of the wrong form');
+    if (!this.#logMeter.admit(payload.length)) return;
+    this.#events.onLog(this.#invocations.get(stream)?.id ?? null, level, payload.toString('utf8', 1));
+  }
+
+  #onLogDropped(payload: Buffer): void {
+    if (payload.length !== LOG_DROPPED_PAYLOAD_BYTES)
+      throw new MalformedFrame('dropped lines of the wrong form');
+    this.#logMeter.addDropped(payload.readUInt32LE(0), payload.readUInt32LE(4));
+  }
+
+  #onPong(nonce: number, payload: Buffer): void {
+    if (payload.length !== 0 || !this.#pings.delete(nonce)) throw new MalformedFrame('a pong without a ping');
+    this.#events.onPong(nonce);
+  }
+
+  #invocation(stream: number): HostInvocation {
+    const invocation = this.#invocations.get(stream);
+    if (invocation === undefined) throw new MalformedFrame(`stream ${stream} is not open`);
+    return invocation;
+  }
+
+  #pauseForFlood(): void {
+    if (this.#floodTimer !== null || this.#isClosed) return;
+    this.#socket.pause();
+    this.#floodTimer = setTimeout(() => {
+      this.#floodTimer = null;
+      if (!this.#isClosed) this.#socket.resume();
+    }, FLOOD_PAUSE_MS);
+  }
+
+  readonly #reportDropped = (): void => {
+    this.#dropTimer = null;
+    const dropped = this.#logMeter.takeDropped();
+    if (dropped !== null) this.#events.onLogDropped(dropped.lines, dropped.bytes);
+  };
+
+  #end(violation: BerthError | null): void {
+    if (this.#isClosed) return;
+    this.#shut();
+    this.#events.onClosed(violation);
+  }
+
+  #shut(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#floodTimer !== null) clearTimeout(this.#floodTimer);
+    if (this.#dropTimer !== null) clearTimeout(this.#dropTimer);
+    this.#writer.close();
+    this.#socket.destroy();
+    this.#reportDropped();
+  }
+}
+
+/** @throws MalformedFrame when the payload is not JSON of that schema */
+function parseJson<Schema extends z.ZodType>(schema: Schema, payload: Buffer): z.output<Schema> {
+  if (payload.length > MAX_JSON_BYTES) throw new MalformedFrame('too much JSON');
+  let value: unknown;
+  try {
+    value = JSON.parse(payload.toString('utf8'));
+  } catch (error) {
+    throw new MalformedFrame(`not JSON: ${(error as Error).message.slice(0, 100)}`);
+  }
+  const result = schema.safeParse(value);
+  if (!result.success) throw new MalformedFrame('JSON of the wrong form');
+  return result.data;
+}

@@ -1,0 +1,155 @@
+/** The host's view of one invocation on a channel: credit both ways, and the order in which a sandbox may speak. */
+import { BerthError } from '../../contracts/errors.ts';
+import {
+  CancelReason,
+  FrameFlag,
+  FrameType,
+  INITIAL_WINDOW_BYTES,
+  MAX_DATA_BYTES,
+  type ResponseHead,
+} from '../../contracts/frames.ts';
+import { MalformedFrame } from '../../kernel/frame-heads.ts';
+import type { FrameWriter } from '../../kernel/frame-writer.ts';
+import type { Invocation, InvocationEvents } from '../sandboxes.ts';
+
+const GRANT_FROM_BYTES = INITIAL_WINDOW_BYTES / 2;
+const WINDOW_PAYLOAD_BYTES = 4;
+const reasonCodes = {
+  'client-gone': CancelReason.ClientGone,
+  timeout: CancelReason.Timeout,
+  shutdown: CancelReason.Shutdown,
+} as const;
+
+export class HostInvocation implements Invocation {
+  readonly id: string;
+  readonly #stream: number;
+  readonly #writer: FrameWriter;
+  readonly #events: InvocationEvents;
+  #sendCredit = INITIAL_WINDOW_BYTES;
+  #receiveCredit = INITIAL_WINDOW_BYTES;
+  #consumed = 0;
+  #isStarved = false;
+  #isRequestEnded: boolean;
+  #hasResponse = false;
+  #isResponseEnded = false;
+  #isCancelled = false;
+  #isOver = false;
+
+  constructor(options: {
+    id: string;
+    stream: number;
+    writer: FrameWriter;
+    events: InvocationEvents;
+    sentBytes: number;
+    isRequestEnded: boolean;
+  }) {
+    this.id = options.id;
+    this.#stream = options.stream;
+    this.#writer = options.writer;
+    this.#events = options.events;
+    this.#sendCredit -= options.sentBytes;
+    this.#isRequestEnded = options.isRequestEnded;
+  }
+
+  get writableBytes(): number {
+    return this.#sendCredit;
+  }
+
+  get isResponseBegun(): boolean {
+    return this.#hasResponse;
+  }
+
+  write(chunk: Buffer, isEnd: boolean): boolean {
+    if (chunk.length > this.#sendCredit) throw new RangeError('more bytes than there is credit for');
+    if (this.#isOver || this.#isCancelled || this.#isRequestEnded) return true;
+    this.#sendCredit -= chunk.length;
+    this.#isRequestEnded = isEnd;
+    let at = 0;
+    for (; chunk.length - at > MAX_DATA_BYTES; at += MAX_DATA_BYTES)
+      this.#send(chunk.subarray(at, at + MAX_DATA_BYTES), 0);
+    if (at < chunk.length || isEnd) this.#send(chunk.subarray(at), isEnd ? FrameFlag.End : 0);
+    this.#isStarved = this.#sendCredit === 0;
+    return !this.#isStarved;
+  }
+
+  consumed(bytes: number): void {
+    this.#consumed += bytes;
+    if (this.#consumed < GRANT_FROM_BYTES || this.#isResponseEnded || this.#isOver || this.#isCancelled)
+      return;
+    const grant = Buffer.allocUnsafe(WINDOW_PAYLOAD_BYTES);
+    grant.writeUInt32LE(this.#consumed);
+    this.#receiveCredit += this.#consumed;
+    this.#consumed = 0;
+    this.#writer.send(FrameType.Window, 0, this.#stream, grant);
+  }
+
+  cancel(reason: keyof typeof reasonCodes): void {
+    if (this.#isOver || this.#isCancelled) return;
+    this.#isCancelled = true;
+    this.#writer.send(FrameType.Cancel, 0, this.#stream, Buffer.of(reasonCodes[reason]));
+  }
+
+  // --- what the sandbox says; each throws MalformedFrame when it is out of order
+
+  responded(head: ResponseHead, body: Buffer, isEnd: boolean): void {
+    if (this.#hasResponse) throw new MalformedFrame('a second response');
+    this.#hasResponse = true;
+    this.#isResponseEnded = isEnd;
+    this.#take(body.length);
+    if (!this.#isCancelled) this.#events.onResponse(head, body, isEnd);
+  }
+
+  received(chunk: Buffer, isEnd: boolean): void {
+    if (!this.#hasResponse || this.#isResponseEnded) throw new MalformedFrame('body bytes out of order');
+    if (chunk.length === 0 && !isEnd) throw new MalformedFrame('an empty piece of body');
+    this.#isResponseEnded = isEnd;
+    this.#take(chunk.length);
+    if (!this.#isCancelled) this.#events.onData(chunk, isEnd);
+  }
+
+  granted(payload: Buffer): void {
+    if (payload.length !== WINDOW_PAYLOAD_BYTES) throw new MalformedFrame('a window of the wrong size');
+    const bytes = payload.readUInt32LE(0);
+    if (bytes === 0 || this.#sendCredit + bytes > INITIAL_WINDOW_BYTES)
+      throw new MalformedFrame('credit for bytes that were not sent');
+    this.#sendCredit += bytes;
+    if (!this.#isStarved) return;
+    this.#isStarved = false;
+    if (!this.#isCancelled && !this.#isRequestEnded) this.#events.onWritable();
+  }
+
+  /** The sandbox says that it is over. One that ends without a whole response has failed. */
+  done(): void {
+    if (this.#isCancelled || this.#isResponseEnded) this.#over(null);
+    else this.#over(new BerthError('FUNCTION_FAILED', { reason: 'it ended without a whole response' }));
+  }
+
+  failed(error: BerthError): void {
+    this.#over(this.#isCancelled ? null : error);
+  }
+
+  /** The host does not want this response: the caller hears of it now, the runtime is told to end. */
+  reject(error: BerthError): void {
+    const isTold = this.#isCancelled;
+    this.cancel('client-gone');
+    this.#isOver = true;
+    if (!isTold) this.#events.onFailed(error);
+  }
+
+  #over(error: BerthError | null): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (error === null) this.#events.onDone();
+    else this.#events.onFailed(error);
+  }
+
+  #take(bytes: number): void {
+    if (bytes > MAX_DATA_BYTES || bytes > this.#receiveCredit)
+      throw new MalformedFrame('more body bytes than there is credit for');
+    this.#receiveCredit -= bytes;
+  }
+
+  #send(chunk: Buffer, flags: number): void {
+    this.#writer.send(FrameType.Data, flags, this.#stream, chunk);
+  }
+}

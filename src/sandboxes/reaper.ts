@@ -1,0 +1,100 @@
+/** Looks once a second at what only time changes: idle sandboxes, long drains, cancelled invocations that do not end. */
+import { BerthError } from '../contracts/errors.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Sandbox } from './sandbox.ts';
+import { endingOf } from './verdict.ts';
+
+const SWEEP_MS = 1_000;
+/** A cancelled invocation that has not ended after this time makes its sandbox retire; one that drains does not wait for it. */
+const STRANDED_MS = 10_000;
+const MAX_STRANDED = 100;
+
+export class Reaper {
+  readonly #clock: Clock;
+  readonly #also: () => void;
+  /** Open, with nothing to do; the longest idle first. */
+  readonly #idle = new Set<Sandbox>();
+  readonly #draining = new Set<Sandbox>();
+  readonly #stranded = new Set<Sandbox>();
+  #cancel: (() => void) | null = null;
+
+  /** @param also what else is to be done once a second */
+  constructor(clock: Clock, also: () => void) {
+    this.#clock = clock;
+    this.#also = also;
+    this.#arm();
+  }
+
+  rest(sandbox: Sandbox): void {
+    sandbox.restingSince = this.#clock.monotonic();
+    this.#idle.add(sandbox);
+  }
+
+  wake(sandbox: Sandbox): void {
+    this.#idle.delete(sandbox);
+  }
+
+  /** The one that has been idle for longest. */
+  get idlest(): Sandbox | null {
+    for (const sandbox of this.#idle) return sandbox;
+    return null;
+  }
+
+  withdrawn(sandbox: Sandbox): void {
+    this.#idle.delete(sandbox);
+    if (sandbox.runnable !== null && sandbox.state === 'draining') this.#draining.add(sandbox);
+  }
+
+  /** Invocations in it were cancelled. */
+  stranded(sandbox: Sandbox): void {
+    if (sandbox.isLoaded && sandbox.leases.cancelledCount > MAX_STRANDED) sandbox.retire();
+    else this.#stranded.add(sandbox);
+  }
+
+  forget(sandbox: Sandbox): void {
+    this.#idle.delete(sandbox);
+    this.#draining.delete(sandbox);
+    this.#stranded.delete(sandbox);
+  }
+
+  close(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+
+  #arm(): void {
+    this.#cancel = this.#clock.after(SWEEP_MS, () => {
+      this.#arm();
+      this.#sweep();
+    });
+  }
+
+  #sweep(): void {
+    const now = this.#clock.monotonic();
+    for (const sandbox of this.#idle) this.#reapIdle(sandbox, now);
+    for (const sandbox of this.#stranded) this.#reapStranded(sandbox, now);
+    for (const sandbox of this.#draining) this.#reapDraining(sandbox, now);
+    this.#also();
+  }
+
+  #reapIdle(sandbox: Sandbox, now: number): void {
+    const idleMs = sandbox.runnable?.limits().idleMs ?? 0;
+    if (now - sandbox.restingSince < idleMs) return;
+    sandbox.end(endingOf(new BerthError('SHUTTING_DOWN'), 'idle'));
+  }
+
+  #reapStranded(sandbox: Sandbox, now: number): void {
+    const since = sandbox.leases.strandedSince;
+    if (since === null) this.#stranded.delete(sandbox);
+    // What has not loaded cannot end anything; loadMs is its limit.
+    else if (sandbox.isLoaded && now - since >= STRANDED_MS) sandbox.retire();
+  }
+
+  #reapDraining(sandbox: Sandbox, now: number): void {
+    const wallMs = sandbox.runnable?.limits().wallMs ?? 0;
+    const isAbandoned = sandbox.live === 0 && now - (sandbox.leases.strandedSince ?? now) >= STRANDED_MS;
+    if (isAbandoned) sandbox.end(endingOf(new BerthError('SHUTTING_DOWN'), 'retired'));
+    else if (now - sandbox.restingSince >= wallMs)
+      sandbox.end(endingOf(new BerthError('TIMEOUT', { limit: wallMs }), 'retired'));
+  }
+}

@@ -1,0 +1,32 @@
+/** Whom a sandbox tells of the turns of its life. */
+import type { Sandbox } from './sandbox.ts';
+import type { Ending } from './verdict.ts';
+
+/** Who keeps the sandbox: told of each turn of its life. */
+export interface SandboxKeeper {
+  /** It is blank, to be claimed. */
+  offered(sandbox: Sandbox): void;
+  /** A place was taken in it. */
+  leased(sandbox: Sandbox): void;
+  /** A place became free in it. */
+  freed(sandbox: Sandbox): void;
+  loaded(sandbox: Sandbox): void;
+  ponged(sandbox: Sandbox, nonce: number): void;
+  /** Some of its invocations were cancelled and have not ended. */
+  stranded(sandbox: Sandbox): void;
+  /** It takes no new work. */
+  withdrawn(sandbox: Sandbox): void;
+  /** It is gone; its invocations have failed. */
+  ended(sandbox: Sandbox, ending: Ending): void;
+  /** Nothing of it is left on the host. */
+  removed(sandbox: Sandbox): void;
+}
+
+/** For whom the sandbox runs, once it is claimed. */
+export interface Claimant {
+  serve(): void;
+  loaded(): void;
+  withdrawn(sandbox: Sandbox): void;
+  ended(sandbox: Sandbox, ending: Ending): void;
+  readonly share: { relieve(): void };
+}

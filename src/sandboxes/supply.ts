@@ -1,0 +1,244 @@
+/**
+ * Makes sandboxes: for requests that wait (orders) and, after those, for the pool of blank ones. A blank sandbox goes to
+ * the first order of its heap class, whatever it was started for, so nobody ever queues behind a refill.
+ */
+import { BerthError } from '../contracts/errors.ts';
+import type { SandboxLimits } from '../drivers/driver.ts';
+import { heapMbFor, sandboxLimitsOf } from './heap-class.ts';
+import { type Order, OrderBook } from './order-book.ts';
+import type { Sandbox } from './sandbox.ts';
+import type { PoolSettings, SandboxServices } from './services.ts';
+import type { Ending } from './verdict.ts';
+
+export interface SupplyOptions {
+  readonly services: SandboxServices;
+  readonly pool: PoolSettings;
+  /** sandboxes of all kinds on this host, those that are being destroyed included */
+  readonly maxSandboxes: number;
+  readonly make: (spec: { heapMb: number; limits: SandboxLimits; isRefill: boolean }) => Sandbox;
+  /** Ends the sandbox that has been idle for longest. @returns false when none is idle */
+  readonly evictIdle: () => boolean;
+}
+
+const BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 30_000;
+/** A start that takes longer is not relied upon: who waits for it gets another. */
+const SLOW_START_MS = 1_000;
+/** A pool that grew shrinks by one for each such time without a claim. */
+const CALM_MS = 10_000;
+
+export class Supply {
+  readonly #options: SupplyOptions;
+  readonly #blank = new Set<Sandbox>();
+  readonly #starting = new Map<Sandbox, number>();
+  readonly #leaving = new Set<Sandbox>();
+  readonly #orders = new OrderBook();
+  #total = 0;
+  #wanted: number;
+  #claimedAt = 0;
+  #failures = 0;
+  #hasStarted = false;
+  #cancelRetry: (() => void) | null = null;
+  #isClosed = false;
+
+  constructor(options: SupplyOptions) {
+    this.#options = options;
+    this.#wanted = options.pool.minBlank;
+  }
+
+  get blankCount(): number {
+    return this.#blank.size;
+  }
+
+  get startingCount(): number {
+    return this.#starting.size;
+  }
+
+  /** An order cannot be met for lack of room on the host: whoever becomes idle should go. */
+  get isStarved(): boolean {
+    return this.#orders.size > 0 && this.#total >= this.#options.maxSandboxes;
+  }
+
+  /** A blank sandbox waits, or the last start succeeded. */
+  get isReady(): boolean {
+    if (this.#isClosed) return false;
+    if (this.#blank.size > 0) return true;
+    return this.#failures === 0 && (this.#hasStarted || this.#options.pool.minBlank === 0);
+  }
+
+  /** Delivers at once where a blank sandbox waits; otherwise starts one. */
+  place(order: Order): void {
+    const { services, pool } = this.#options;
+    this.#claimedAt = services.clock.monotonic();
+    this.#wanted = Math.min(pool.maxBlank, this.#wanted + 1);
+    const blank = this.#blankOf(order.heapMb);
+    if (blank === undefined) {
+      this.#orders.add(order);
+    } else {
+      this.#blank.delete(blank);
+      order.deliver(blank, true);
+    }
+    this.fill();
+  }
+
+  /** Takes an order back; a sandbox that starts for it goes to the pool or away. */
+  cancel(order: Order): void {
+    this.#orders.delete(order);
+  }
+
+  /** Starts what is missing, as far as the limits allow. */
+  fill(): void {
+    if (this.#isClosed) return;
+    this.#fillOrders();
+    if (this.#orders.size === 0) this.#fillPool();
+  }
+
+  /** Gives up surplus blank sandboxes when no claim has come for a while. Called now and then. */
+  shrink(): void {
+    const { services, pool } = this.#options;
+    if (services.clock.monotonic() - this.#claimedAt < CALM_MS) return;
+    this.#claimedAt = services.clock.monotonic();
+    this.#wanted = Math.max(pool.minBlank, this.#wanted - 1);
+    if (this.#blank.size > this.#wanted) this.#discard([...this.#blank][0]);
+  }
+
+  /** Makes no more sandboxes and ends those that nobody has claimed. */
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelRetry?.();
+    const waiting = Array.from(this.#orders);
+    for (const order of waiting) {
+      this.#orders.delete(order);
+      order.fail(new BerthError('SHUTTING_DOWN'));
+    }
+    for (const sandbox of [...this.#blank, ...this.#starting.keys()]) this.#discard(sandbox);
+  }
+
+  // --- what happens to sandboxes
+
+  offered(sandbox: Sandbox): void {
+    const { services } = this.#options;
+    const startedAt = this.#starting.get(sandbox);
+    this.#starting.delete(sandbox);
+    this.#failures = 0;
+    this.#hasStarted = true;
+    const now = services.clock.monotonic();
+    services.onEvent({ kind: 'started', ms: now - (startedAt ?? now) });
+    this.#hand(sandbox);
+    this.fill();
+  }
+
+  withdrawn(sandbox: Sandbox): void {
+    this.#blank.delete(sandbox);
+  }
+
+  ended(sandbox: Sandbox, ending: Ending): void {
+    this.#blank.delete(sandbox);
+    this.#leaving.add(sandbox);
+    if (this.#starting.delete(sandbox) && ending.reason === 'SANDBOX_START_FAILED')
+      this.#failed(sandbox, ending.error);
+    this.fill();
+  }
+
+  removed(sandbox: Sandbox): void {
+    if (this.#leaving.delete(sandbox)) this.#total -= 1;
+    this.fill();
+  }
+
+  #hand(sandbox: Sandbox): void {
+    const order = this.#orders.take(sandbox.heapMb);
+    if (order !== undefined) return order.deliver(sandbox, false);
+    const isUseful =
+      sandbox.heapMb === this.#defaultHeapMb() && this.#blank.size < this.#options.pool.maxBlank;
+    if (isUseful && !this.#isClosed) this.#blank.add(sandbox);
+    else this.#discard(sandbox);
+  }
+
+  #failed(sandbox: Sandbox, error: BerthError): void {
+    this.#failures += 1;
+    this.#options.services.onEvent({ kind: 'start-failed' });
+    if (!sandbox.isRefill) this.#orders.take(sandbox.heapMb)?.fail(error);
+  }
+
+  #fillOrders(): void {
+    const { pool, maxSandboxes } = this.#options;
+    const coming = this.#comingByHeap();
+    let direct = [...this.#starting.keys()].filter((sandbox) => !sandbox.isRefill).length;
+    for (const order of this.#orders) {
+      const ahead = coming.get(order.heapMb) ?? 0;
+      if (ahead > 0) {
+        coming.set(order.heapMb, ahead - 1);
+      } else if (this.#total >= maxSandboxes) {
+        this.#makeRoom();
+        return;
+      } else if (direct < pool.startConcurrency) {
+        direct += 1;
+        this.#start(order.heapMb, order.limits, false);
+      } else {
+        return;
+      }
+    }
+  }
+
+  #fillPool(): void {
+    const { pool, maxSandboxes, services } = this.#options;
+    const heapMb = this.#defaultHeapMb();
+    const most = Math.max(1, pool.startConcurrency - 1);
+    if (this.#failures > 0 && this.#wanted > 0) return this.#retryLater();
+    while (
+      this.#blank.size + this.#starting.size < this.#wanted &&
+      this.#starting.size < most &&
+      this.#total < maxSandboxes
+    )
+      this.#start(heapMb, sandboxLimitsOf(services.defaultLimits()), true);
+  }
+
+  /** The driver fails: one attempt after a time that doubles. Requests that wait still try at once. */
+  #retryLater(): void {
+    if (this.#cancelRetry !== null || this.#starting.size > 0) return;
+    const ms = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(this.#failures - 1, 20));
+    const { services, maxSandboxes } = this.#options;
+    this.#cancelRetry = services.clock.after(ms, () => {
+      this.#cancelRetry = null;
+      if (this.#isClosed || this.#blank.size >= this.#wanted || this.#total >= maxSandboxes) return;
+      this.#start(this.#defaultHeapMb(), sandboxLimitsOf(services.defaultLimits()), true);
+    });
+  }
+
+  /** The host is full: a blank sandbox that fits nobody goes first, then the idlest; one for each order, no more. */
+  #makeRoom(): void {
+    while (this.#orders.size - this.#starting.size > this.#leaving.size) {
+      const [blank] = this.#blank;
+      if (blank !== undefined) this.#discard(blank);
+      else if (!this.#options.evictIdle()) return;
+    }
+  }
+
+  #start(heapMb: number, limits: SandboxLimits, isRefill: boolean): void {
+    const sandbox = this.#options.make({ heapMb, limits, isRefill });
+    this.#total += 1;
+    this.#starting.set(sandbox, this.#options.services.clock.monotonic());
+    sandbox.start();
+  }
+
+  #discard(sandbox: Sandbox | undefined): void {
+    sandbox?.end({ reason: 'surplus', error: new BerthError('SHUTTING_DOWN') });
+  }
+
+  #comingByHeap(): Map<number, number> {
+    const coming = new Map<number, number>();
+    const now = this.#options.services.clock.monotonic();
+    for (const [{ heapMb }, startedAt] of this.#starting)
+      if (now - startedAt < SLOW_START_MS) coming.set(heapMb, (coming.get(heapMb) ?? 0) + 1);
+    return coming;
+  }
+
+  #blankOf(heapMb: number): Sandbox | undefined {
+    for (const sandbox of this.#blank) if (sandbox.heapMb === heapMb) return sandbox;
+    return undefined;
+  }
+
+  #defaultHeapMb(): number {
+    return heapMbFor(this.#options.services.defaultLimits().memoryBytes);
+  }
+}
