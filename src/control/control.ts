@@ -1,0 +1,101 @@
+/** What operators and tenants can do with the platform, apart from calling functions. API and webtask face both use it. */
+import type { Form, ModuleKind } from '../contracts/forms.ts';
+import type { FunctionName, KeyId, RevisionId, TenantId } from '../contracts/ids.ts';
+import type { LimitOverrides, Limits } from '../contracts/limits.ts';
+import type { FunctionRecord, Revision, Tenant } from '../contracts/model.ts';
+import type { FunctionSettings, Page } from '../store/store.ts';
+
+export interface DeployRequest {
+  readonly tenant: TenantId;
+  readonly fn: FunctionName;
+  readonly source: Uint8Array;
+  readonly filename?: string;
+  readonly moduleKind?: ModuleKind;
+  readonly form?: Form;
+  readonly sourceMap?: Uint8Array;
+  readonly settings: FunctionSettings;
+}
+
+export interface Deployed {
+  readonly fn: FunctionRecord;
+  readonly revision: Revision;
+}
+
+/** A tenant key as users see it: never its secret. */
+export interface TenantKeyView {
+  readonly id: KeyId;
+  readonly kind: 'hs256' | 'jwks' | 'jwe';
+  readonly url?: string;
+  readonly createdAt: number;
+  readonly revokedAt: number | null;
+}
+
+export interface Control {
+  /** @throws BerthError CONFLICT, ISOLATION_GAP when the driver's facts allow only one tenant */
+  createTenant(tenant: {
+    readonly id: TenantId;
+    readonly name?: string;
+    readonly limits?: LimitOverrides;
+  }): Promise<Tenant>;
+  getTenant(id: TenantId): Promise<Tenant>;
+  listTenants(page: Page): Promise<readonly Tenant[]>;
+  /** Limits are replaced as a whole and take effect on live sandboxes before this resolves; suspending kills the tenant's
+   *  sandboxes. */
+  updateTenant(
+    id: TenantId,
+    change: { readonly name?: string; readonly state?: Tenant['state']; readonly limits?: LimitOverrides },
+  ): Promise<Tenant>;
+  deleteTenant(id: TenantId): Promise<void>;
+  /** The limits in force for a tenant. */
+  limitsOf(tenant: Tenant): Limits;
+
+  /** Atomic: on any error nothing was changed. @throws BerthError CODE_INVALID, CODE_TOO_LARGE, FORM_UNKNOWN, NOT_FOUND, LIMIT_REACHED */
+  deploy(request: DeployRequest): Promise<Deployed>;
+  getFunction(tenant: TenantId, name: FunctionName): Promise<FunctionRecord>;
+  listFunctions(tenant: TenantId, page: Page): Promise<readonly FunctionRecord[]>;
+  updateFunction(tenant: TenantId, name: FunctionName, settings: FunctionSettings): Promise<FunctionRecord>;
+  deleteFunction(tenant: TenantId, name: FunctionName): Promise<void>;
+  listRevisions(tenant: TenantId, name: FunctionName): Promise<readonly Revision[]>;
+  getRevision(tenant: TenantId, name: FunctionName, id: RevisionId): Promise<Revision>;
+  /** As deployed. */
+  getSource(tenant: TenantId, name: FunctionName, id: RevisionId): Promise<Uint8Array>;
+  activate(tenant: TenantId, name: FunctionName, id: RevisionId): Promise<FunctionRecord>;
+  /** Activates the revision that was deployed before the active one. @throws BerthError NOT_FOUND when there is none */
+  rollback(tenant: TenantId, name: FunctionName): Promise<FunctionRecord>;
+  listSecretNames(tenant: TenantId, name: FunctionName): Promise<readonly string[]>;
+  getSecrets(tenant: TenantId, name: FunctionName): Promise<Readonly<Record<string, string>>>;
+  setSecret(
+    tenant: TenantId,
+    name: FunctionName,
+    secret: { readonly name: string; readonly value: string | null },
+  ): Promise<FunctionRecord>;
+
+  listKeys(tenant: TenantId): Promise<readonly TenantKeyView[]>;
+  /** hs256 and jwe: `secret` is at least 32 bytes (jwe: exactly 32), base64url; made here and returned once when left out. */
+  addKey(
+    tenant: TenantId,
+    key:
+      | { readonly kind: 'hs256' | 'jwe'; readonly id?: KeyId; readonly secret?: string }
+      | { readonly kind: 'jwks'; readonly id?: KeyId; readonly url: string },
+  ): Promise<TenantKeyView & { readonly secret?: string }>;
+  revokeKey(tenant: TenantId, id: KeyId): Promise<void>;
+  issueToken(
+    tenant: TenantId,
+    request: {
+      readonly scopes: readonly ('manage' | 'run')[];
+      readonly fn?: FunctionName;
+      readonly expiresInSeconds?: number;
+    },
+  ): Promise<{ readonly token: string; readonly jti: string }>;
+  /**
+   * By token id; takes effect at once. Of `tenant`: only tokens of that tenant are met; null: any that the platform issued.
+   * @throws BerthError LIMIT_REACHED (revokedTokens of the tenant), NOT_FOUND without the tenant
+   */
+  revokeToken(tenant: TenantId | null, jti: string, expiresAt: number | null): Promise<void>;
+  /** Refuses all tokens of the tenant issued until now. */
+  revokeAllTokens(tenant: TenantId): Promise<void>;
+  /** A new platform key signs from now on; the old ones go on verifying until revoked. */
+  rotatePlatformKey(): Promise<{ readonly id: KeyId }>;
+  /** Refuses at once all tokens made with it. Idempotent. @throws BerthError NOT_FOUND, KEY_IN_USE when it is the one that signs */
+  revokePlatformKey(id: KeyId): Promise<void>;
+}

@@ -1,0 +1,72 @@
+/** What env, meta and secrets of a function may look like, for all faces alike. */
+import { BerthError } from '../contracts/errors.ts';
+import { secretNameSchema } from '../contracts/ids.ts';
+import type { Limits } from '../contracts/limits.ts';
+import type { FunctionSettings } from '../store/store.ts';
+
+const META_NAME_CHARACTERS = 128;
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
+
+/** @throws BerthError NAME_INVALID, BAD_REQUEST, LIMIT_REACHED (secrets, secretBytes, settingsBytes) */
+export function checkSettings(settings: FunctionSettings, limits: Limits): void {
+  for (const [name, value] of Object.entries(settings.env ?? {})) checkEnv(name, value);
+  for (const [name, value] of Object.entries(settings.meta ?? {})) checkMeta(name, value);
+  // Each of the two has the limit for itself: a change of one must not need to know the other.
+  for (const map of [settings.env, settings.meta]) checkSize(map ?? {}, limits);
+  const secrets = Object.entries(settings.secrets ?? {});
+  if (secrets.length > limits.secrets) {
+    throw new BerthError('LIMIT_REACHED', { name: 'secrets', limit: limits.secrets });
+  }
+  for (const [name, value] of secrets) checkSecret(name, value, limits);
+}
+
+/** @throws BerthError NAME_INVALID, BAD_REQUEST, LIMIT_REACHED (secretBytes) */
+export function checkSecret(name: string, value: string, limits: Limits): void {
+  checkVariableName(name);
+  checkText(value, `the secret ${name}`);
+  if (Buffer.byteLength(value) > limits.secretBytes) {
+    throw new BerthError('LIMIT_REACHED', { name: 'secretBytes', limit: limits.secretBytes });
+  }
+}
+
+function checkEnv(name: string, value: string): void {
+  checkVariableName(name);
+  checkText(value, `the variable ${name}`);
+  // execve(2) and process.env end a value at a NUL.
+  if (value.includes('\0'))
+    throw new BerthError('BAD_REQUEST', { reason: `the variable ${name} holds a NUL` });
+}
+
+function checkMeta(name: string, value: string): void {
+  if (name === '' || name.length > META_NAME_CHARACTERS) {
+    throw new BerthError('NAME_INVALID', {
+      reason: `a name in meta has 1-${META_NAME_CHARACTERS} characters`,
+    });
+  }
+  if (CONTROL_CHARACTER.test(name) || !name.isWellFormed()) {
+    throw new BerthError('NAME_INVALID', { reason: 'a name in meta holds no control characters' });
+  }
+  checkText(value, 'a value in meta');
+}
+
+function checkVariableName(name: string): void {
+  const parsed = secretNameSchema.safeParse(name);
+  if (!parsed.success) {
+    throw new BerthError('NAME_INVALID', { reason: parsed.error.issues[0]?.message ?? 'it is not a name' });
+  }
+}
+
+/** Text that is not well-formed UTF-16 would come back from the store as other text. */
+function checkText(value: string, subject: string): void {
+  if (!value.isWellFormed())
+    throw new BerthError('BAD_REQUEST', { reason: `${subject} is not valid Unicode` });
+}
+
+function checkSize(map: Readonly<Record<string, string>>, limits: Limits): void {
+  let bytes = 0;
+  for (const [name, value] of Object.entries(map))
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
+  if (bytes > limits.settingsBytes) {
+    throw new BerthError('LIMIT_REACHED', { name: 'settingsBytes', limit: limits.settingsBytes });
+  }
+}

@@ -1,0 +1,72 @@
+/** Tenants: made, changed, deleted; what that means for their live sandboxes. */
+import { BerthError } from '../contracts/errors.ts';
+import type { TenantId } from '../contracts/ids.ts';
+import { effectiveLimits, limitOverridesSchema } from '../contracts/limits.ts';
+import type { LimitOverrides } from '../contracts/limits.ts';
+import type { Tenant } from '../contracts/model.ts';
+import type { Control } from './control.ts';
+import { type ControlDeps, what } from './control-deps.ts';
+import { refuseSharedGaps } from './isolation-gaps.ts';
+
+type TenantControl = Pick<
+  Control,
+  'createTenant' | 'getTenant' | 'listTenants' | 'updateTenant' | 'deleteTenant' | 'limitsOf'
+>;
+
+export function createTenantControl(deps: ControlDeps): TenantControl {
+  const { store } = deps;
+  const inTurn = oneAtATime();
+  return {
+    createTenant: (tenant) => inTurn(() => create(deps, tenant)),
+    getTenant: (id) => tenantOf(deps, id),
+    listTenants: (page) => store.listTenants(page),
+    updateTenant: (id, change) => update(deps, id, change),
+    deleteTenant: (id) => remove(deps, id),
+    limitsOf: (tenant) => effectiveLimits(deps.limits, tenant.limits),
+  };
+}
+
+/** @throws BerthError NOT_FOUND */
+export async function tenantOf({ store }: Pick<ControlDeps, 'store'>, id: TenantId): Promise<Tenant> {
+  const tenant = await store.getTenant(id);
+  if (tenant === null) throw new BerthError('NOT_FOUND', { what: what.tenant(id) });
+  return tenant;
+}
+
+async function create(
+  deps: ControlDeps,
+  tenant: { readonly id: TenantId; readonly name?: string; readonly limits?: LimitOverrides },
+): Promise<Tenant> {
+  refuseSharedGaps(deps.facts, deps.acceptedGaps, (await deps.store.countTenants()) + 1);
+  const { id, name = id, limits = {} } = tenant;
+  const created = await deps.store.createTenant({ id, name, limits: limitOverridesSchema.parse(limits) });
+  await deps.directorySettled();
+  return created;
+}
+
+type TenantChange = Parameters<Control['updateTenant']>[1];
+
+async function update(deps: ControlDeps, id: TenantId, change: TenantChange): Promise<Tenant> {
+  const updated = await deps.store.updateTenant(id, change);
+  await deps.directorySettled();
+  if (change.limits !== undefined) await deps.sandboxes.applyLimits(id);
+  if (updated.state === 'suspended') await deps.sandboxes.evict(id);
+  return updated;
+}
+
+async function remove(deps: ControlDeps, id: TenantId): Promise<void> {
+  if (!(await deps.store.deleteTenant(id))) throw new BerthError('NOT_FOUND', { what: what.tenant(id) });
+  // Routes go first: otherwise a request between the two would start a sandbox for a tenant that is gone.
+  await deps.directorySettled();
+  await deps.sandboxes.evict(id);
+}
+
+/** Runs tasks one after the other: counting the tenants and adding one must not be interleaved with another's. */
+function oneAtATime(): <T>(task: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (task) => {
+    const result = last.then(task);
+    last = result.catch(() => undefined);
+    return result;
+  };
+}
