@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import { tenantIdSchema } from '../../contracts/ids.ts';
+import { limitOverridesSchema } from '../../contracts/limits.ts';
+import { given } from '../given.ts';
+import { type Route, route } from '../route.ts';
+import { displayNameSchema, pageQuery, tenantParams } from '../schemas.ts';
+import { cutPage, json, pageOf, tenantView, viewTenant } from '../views.ts';
+
+const newTenant = z.strictObject({
+  id: tenantIdSchema,
+  name: displayNameSchema.optional(),
+  limits: limitOverridesSchema.optional(),
+});
+const tenantChange = z.strictObject({
+  name: displayNameSchema.optional(),
+  state: z.enum(['active', 'suspended']).optional(),
+  limits: limitOverridesSchema.optional(),
+});
+
+export const tenantRoutes: readonly Route[] = [
+  route({
+    method: 'POST',
+    path: '/v1/tenants',
+    scope: 'operator',
+    name: 'createTenant',
+    summary: 'Makes a tenant.',
+    body: newTenant,
+    answers: json(tenantView, 201),
+    handler: async ({ services: { control }, body: { id, name, limits } }) =>
+      viewTenant(await control.createTenant({ id, ...given({ name, limits }) }), control),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/tenants',
+    scope: 'operator',
+    name: 'listTenants',
+    summary: 'Tenants by id.',
+    query: pageQuery,
+    answers: json(pageOf(tenantView)),
+    async handler({ services: { control }, query: { after, limit } }) {
+      const tenants = await control.listTenants({ limit: limit + 1, ...given({ after }) });
+      const { items, next } = cutPage(tenants, limit, (tenant) => tenant.id);
+      return { items: items.map((tenant) => viewTenant(tenant, control)), next };
+    },
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/tenants/:tenant',
+    scope: 'manage',
+    name: 'getTenant',
+    summary: 'One tenant with its own limits and those in force.',
+    params: tenantParams,
+    answers: json(tenantView),
+    handler: async ({ services: { control }, params }) =>
+      viewTenant(await control.getTenant(params.tenant), control),
+  }),
+  route({
+    method: 'PATCH',
+    path: '/v1/tenants/:tenant',
+    scope: 'operator',
+    name: 'updateTenant',
+    summary: 'Changes name, state or limits; limits are replaced as a whole and take effect at once.',
+    params: tenantParams,
+    body: tenantChange,
+    answers: json(tenantView),
+    handler: async ({ services: { control }, params, body }) =>
+      viewTenant(await control.updateTenant(params.tenant, given(body)), control),
+  }),
+  route({
+    method: 'DELETE',
+    path: '/v1/tenants/:tenant',
+    scope: 'operator',
+    name: 'deleteTenant',
+    summary: 'Deletes a tenant and all that it owns; its sandboxes are killed.',
+    params: tenantParams,
+    answers: { kind: 'nothing' },
+    handler: ({ services: { control }, params }) => control.deleteTenant(params.tenant),
+  }),
+];

@@ -1,0 +1,147 @@
+/** Everything behind the faces, made in the order in which the parts need each other. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../config/settings.ts';
+import type { TenantId } from '../contracts/ids.ts';
+import { effectiveLimits, type LimitOverrides, type Limits } from '../contracts/limits.ts';
+import type { Tenant } from '../contracts/model.ts';
+import type { Control } from '../control/control.ts';
+import { createControl } from '../control/create-control.ts';
+import type { DriverFacts } from '../drivers/driver.ts';
+import { refuseJwksUrl } from '../auth/jwks/jwks-fetch.ts';
+import { createInvoker } from '../invoke/http-invoker.ts';
+import type { Invoker } from '../invoke/invoker.ts';
+import { createDirectory, type MemoryDirectory } from '../invoke/memory-directory.ts';
+import { systemClock } from '../kernel/clock.ts';
+import type { Logs } from '../logs/logs.ts';
+import { createLogs } from '../logs/tenant-logs.ts';
+import { createPreparer } from '../modules/code-preparer.ts';
+import type { Preparer } from '../modules/preparer.ts';
+import { createHostChannel } from '../sandboxes/channel/host-channel.ts';
+import { listenForSandbox } from '../sandboxes/channel-listener.ts';
+import { createSandboxes } from '../sandboxes/local-sandboxes.ts';
+import { newSandboxId } from '../sandboxes/new-sandbox-id.ts';
+import type { Sandboxes } from '../sandboxes/sandboxes.ts';
+import type { PlatformLog } from '../sandboxes/services.ts';
+import type { Store } from '../store/store.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { createMetrics } from '../telemetry/prometheus-metrics.ts';
+import type { AuthParts } from './auth-parts.ts';
+import { invokerHooks, sandboxObserver } from './observers.ts';
+import type { OpenDriver } from './open-driver.ts';
+
+export interface PlatformOptions {
+  readonly config: Config;
+  readonly log: PlatformLog;
+  readonly version: string;
+}
+
+/** What the faces are made of. */
+export interface Core {
+  readonly options: PlatformOptions;
+  readonly store: Store;
+  readonly auth: AuthParts;
+  readonly facts: DriverFacts;
+  readonly metrics: Metrics;
+  readonly logs: Logs;
+  readonly sandboxes: Sandboxes;
+  readonly directory: MemoryDirectory;
+  readonly preparer: Preparer;
+  readonly control: Control;
+  readonly invoker: Invoker;
+}
+
+const clock = systemClock;
+
+export interface Ground {
+  readonly options: PlatformOptions;
+  readonly store: Store;
+  readonly auth: AuthParts;
+  readonly opened: OpenDriver;
+}
+
+export async function createCore(ground: Ground): Promise<Core> {
+  const { options, store, auth, opened } = ground;
+  const { config, log } = options;
+  const metrics = createMetrics();
+  const tenantLimits = new TenantLimits(config.limits);
+  const logs = createLogs({ store, clock, log, limitsOf: (id) => tenantLimits.of(id) });
+  const sandboxes = startSandboxes(ground, { metrics, logs });
+  const directory = await createDirectory({
+    store,
+    clock,
+    limitsOf: (tenant) => tenantLimits.effective(tenant),
+    onRetire: (key) => sandboxes.retire(key),
+    onError: (error) => log.error({ err: error }, 'a change could not be read from the store; trying again'),
+  });
+  tenantLimits.directory = directory;
+  const preparer = createPreparer();
+  const control = createControl({
+    store,
+    preparer,
+    issuer: auth.issuer,
+    limits: config.limits,
+    facts: opened.facts,
+    acceptedGaps: config.acceptGaps,
+    directorySettled: () => directory.settled(),
+    sandboxes,
+    refuseJwksUrl: (url) => refuseJwksUrl(url, config.jwksAllow),
+    clock,
+    random: randomBytes,
+    sleep,
+  });
+  const invoker = createInvoker({
+    sandboxes,
+    clock,
+    random: randomBytes,
+    trustProxy: config.trustProxy,
+    hooks: invokerHooks({ metrics, logs, log, clock, isAccessLogged: config.log.access }),
+  });
+  const { facts } = opened;
+  return { options, store, auth, facts, metrics, logs, sandboxes, directory, preparer, control, invoker };
+}
+
+function startSandboxes(
+  { options, opened }: Ground,
+  { metrics, logs }: Pick<Core, 'metrics' | 'logs'>,
+): Sandboxes {
+  const { config, log } = options;
+  const defaults = effectiveLimits(config.limits);
+  const sandboxes = createSandboxes({
+    driver: opened.driver,
+    runDir: opened.runDir,
+    clock,
+    log,
+    pool: config.pool,
+    maxSandboxes: config.maxSandboxes,
+    listen: listenForSandbox,
+    openChannel: createHostChannel,
+    newId: newSandboxId,
+    onLog: (record) => logs.publish(record),
+    onEvent: sandboxObserver(metrics),
+    defaultLimits: () => defaults,
+  });
+  metrics.watchSandboxes(() => sandboxes.stats());
+  return sandboxes;
+}
+
+/** Limits in force by tenant id. Logs want them before there is a directory; until then the operator's defaults hold. */
+class TenantLimits {
+  readonly #operator: LimitOverrides;
+  readonly #defaults: Limits;
+  directory: MemoryDirectory | null = null;
+
+  constructor(operator: LimitOverrides) {
+    this.#operator = operator;
+    this.#defaults = effectiveLimits(operator);
+  }
+
+  effective(tenant: Tenant): Limits {
+    return effectiveLimits(this.#operator, tenant.limits);
+  }
+
+  of(id: TenantId): Limits {
+    const tenant = this.directory?.tenant(id) ?? null;
+    return tenant === null ? this.#defaults : this.effective(tenant);
+  }
+}

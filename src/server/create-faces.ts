@@ -1,0 +1,107 @@
+/** The faces of the platform on one HTTP server: gateway, native API, webtask. */
+import { randomUUID } from 'node:crypto';
+import type http from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Api, createApi } from '../api/create-api.ts';
+import { authorise } from '../auth/authorise.ts';
+import type { BerthError } from '../contracts/errors.ts';
+import { createGateway } from '../gateway/gateway.ts';
+import { systemClock } from '../kernel/clock.ts';
+import { createWebtaskFace, type WebtaskFace } from '../webtask/webtask-face.ts';
+import type { Core } from './core.ts';
+
+export interface Faces {
+  /** Not listening yet. */
+  readonly server: http.Server;
+  /** Stops accepting, lets `drain` end the work, then closes what is left open. */
+  stop(drain: () => Promise<void>): Promise<void>;
+}
+
+const clock = systemClock;
+
+export async function createFaces(core: Core): Promise<Faces> {
+  const stopping = new AbortController();
+  const report = (error: BerthError): void =>
+    core.options.log.error({ err: error }, 'a request failed by our fault');
+  const webtask = createWebtask(core, report);
+  const api = await createNativeApi(core, webtask, stopping.signal);
+  const { directory, invoker, auth, metrics } = core;
+  const server = createGateway({
+    directory,
+    invoker,
+    verifier: auth.verifier,
+    authorise,
+    clock,
+    config: { domain: core.options.config.domain },
+    otherRuns: (request, response, sendContinue) => webtask.handleRun(request, response, sendContinue),
+    control: (request, response) => api.handler(request, response),
+    controlUpgrade: (request, socket, head) => webtask.handleUpgrade(request, socket, head),
+    report,
+  });
+  const count = (_request: IncomingMessage, response: ServerResponse): void => {
+    response.once('finish', () => metrics.responseSent(response.statusCode));
+  };
+  server.prependListener('request', count).prependListener('checkContinue', count);
+  return { server, stop: (drain) => stop({ server, api, webtask, stopping }, drain) };
+}
+
+function createWebtask(core: Core, report: (error: BerthError) => void): WebtaskFace {
+  const { control, directory, invoker, auth, logs, preparer, sandboxes } = core;
+  const { publicUrl } = core.options.config;
+  return createWebtaskFace({
+    control,
+    directory,
+    invoker,
+    verifier: auth.verifier,
+    issuer: auth.issuer,
+    logs,
+    preparer,
+    clock,
+    publicUrl: (request) => publicUrl ?? `http://${request.headers.host ?? 'localhost'}`,
+    randomId: () => randomUUID().replaceAll('-', ''),
+    report,
+    retire: (key) => sandboxes.retire(key),
+  });
+}
+
+function createNativeApi(core: Core, webtask: WebtaskFace, stopping: AbortSignal): Promise<Api> {
+  const { config, log, version } = core.options;
+  return createApi({
+    control: core.control,
+    verifier: core.auth.verifier,
+    authorise,
+    store: core.store,
+    logs: core.logs,
+    isReady: () => core.sandboxes.isReady(),
+    isStopping: () => stopping.aborted,
+    metrics: () => core.metrics.render(),
+    metricsPublic: config.metricsPublic,
+    facts: core.facts,
+    acceptedGaps: config.acceptGaps,
+    version,
+    publicUrl: config.publicUrl,
+    log,
+    clock,
+    newRequestId: randomUUID,
+    mounts: [webtask],
+  });
+}
+
+type Running = Pick<Faces, 'server'> & {
+  readonly api: Api;
+  readonly webtask: WebtaskFace;
+  readonly stopping: AbortController;
+};
+
+async function stop({ server, api, webtask, stopping }: Running, drain: () => Promise<void>): Promise<void> {
+  stopping.abort();
+  const closed = new Promise((resolve) => {
+    server.close(resolve);
+  });
+  server.closeIdleConnections();
+  webtask.close();
+  await drain();
+  await api.close();
+  server.closeAllConnections();
+  await closed;
+}
