@@ -1,0 +1,92 @@
+/** A deploy costs the same among ten functions and among ten thousand. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { functionNameSchema } from '../../src/contracts/ids.ts';
+import { MasterKey } from '../../src/store/master-key.ts';
+import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
+import type { Store } from '../../src/store/store.ts';
+import { acme, newDeploy } from '../contract/store-fixtures.ts';
+
+const FEW = 10;
+const MANY = 10_000;
+const MEASURED = 60;
+
+let dir: string;
+let store: Store;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'berth-speed-'));
+  const masterKey = new MasterKey(Buffer.alloc(32, 1));
+  store = await openSqliteStore({
+    dir,
+    masterKey,
+    clock: Date,
+    log: { warn: () => undefined, error: () => undefined },
+  });
+  await store.createTenant({ id: acme, name: 'Acme', limits: {} });
+});
+afterEach(async () => {
+  await store.close();
+  await rm(dir, { recursive: true });
+});
+
+/** Copies of what one deploy writes, put in by SQL: ten thousand real deploys would wait ten thousand times for the disk. */
+function fillUpTo(count: number): void {
+  const database = new DatabaseSync(join(dir, 'berth.db'));
+  database.exec(`
+    begin;
+    create temp table numbers as with recursive n(i) as (select ${FEW} union all select i + 1 from n where i < ${count - 1}) select i from n;
+    insert into functions select tenant, 'filled' || i, access, active_revision, env, meta, webtask, version, last_number, created_at, updated_at
+      from functions, numbers where name = 'fn0';
+    insert into revisions select tenant, 'filled' || i, id, number, form, is_form_fixed, module_kind, language, evaluate, filename, source_bytes, created_at
+      from revisions, numbers where fn = 'fn0';
+    insert into code select tenant, hash || i, encoding, content from code, numbers;
+    insert into code_refs select tenant, 'filled' || i, revision, role, hash || i from code_refs, numbers where fn = 'fn0';
+    update tenants set function_count = ${count};
+    commit;`);
+  database.close();
+}
+
+/** The fast fifth: what else runs on this machine only makes deploys slower. */
+async function deployMs(first: number): Promise<number> {
+  const times: number[] = [];
+  for (let n = first; n < first + MEASURED; n++) {
+    const fn = functionNameSchema.parse(`fn${n % FEW}`);
+    const start = performance.now();
+    await store.deploy(newDeploy(n, { fn, maxFunctions: 1_000_000, settings: { meta: { n: String(n) } } }));
+    times.push(performance.now() - start);
+  }
+  return times.toSorted((a, b) => a - b)[MEASURED / 5]!;
+}
+
+it('deploys as fast among 10,000 functions as among 10', async () => {
+  await deployMs(0);
+  const few = await deployMs(MEASURED);
+  fillUpTo(MANY);
+  await deployMs(2 * MEASURED);
+  const many = await deployMs(3 * MEASURED);
+  console.log(`deploy: ${few.toFixed(2)} ms among ${FEW}, ${many.toFixed(2)} ms among ${MANY}`);
+  expect(many).toBeLessThan(few * 3 + 1);
+});
+
+it('reads no table from end to end for a deploy or a delete', async () => {
+  await deployMs(0);
+  const plans: string[] = [];
+  const database = new DatabaseSync(join(dir, 'berth.db'));
+  const statements = [
+    `select * from functions where tenant = 'a' and name = 'b'`,
+    `select id from revisions where tenant = 'a' and fn = 'b' and id != 'c' order by number desc limit 500 offset 49`,
+    `select distinct hash from code_refs where tenant = 'a' and fn = 'b' and revision in ('c')`,
+    `delete from code where tenant = 'a' and hash = 'b' and not exists (select role from code_refs where tenant = 'a' and hash = 'b')`,
+    `delete from revisions where tenant = 'a' and fn = 'b' and id in ('c')`,
+    `select * from functions where (tenant > 'a' or (tenant = 'a' and name > 'b')) order by tenant, name limit 500`,
+  ];
+  for (const sql of statements)
+    for (const { detail } of database.prepare(`explain query plan ${sql}`).all()) plans.push(String(detail));
+  database.close();
+  expect(plans.filter((plan) => /^SCAN (?!functions USING INDEX)/.test(plan))).toEqual([]);
+  expect(plans.filter((plan) => plan.includes('TEMP B-TREE'))).toEqual([]);
+});

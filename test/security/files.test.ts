@@ -1,0 +1,157 @@
+/** Hostile code, cases 11-14: files and names. */
+import { request } from 'node:http';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { projectRoot } from '../support/platform.ts';
+import { Arena } from './arena.ts';
+
+/** As sent: fetch would resolve dot segments itself. */
+function rawStatus(method: string, path: string, body: unknown): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const { token, url } = arena.platform;
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const sent = request(url, { method, path: path.replaceAll(' ', '%20'), headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode!);
+    });
+    sent.on('error', reject).end(body === undefined ? '' : JSON.stringify(body));
+  });
+}
+
+const arena = Arena.prepare({ tmpBytes: 8 * 1024 * 1024, tmpInodes: 200 });
+
+it('11: files of the host are not there', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-secret-'));
+  await writeFile(join(folder, 'secret'), 'secret', { mode: 0o666 });
+  const wanted = [
+    '/etc/shadow',
+    '/etc/hostname',
+    homedir(),
+    projectRoot,
+    arena.platform.dataDir,
+    join(folder, 'secret'),
+    '/var',
+    '/home',
+    '/root',
+    '/sys',
+    '/run',
+    '/bin/sh',
+    '/usr/bin/env',
+  ];
+  const seen = await arena.result<Record<string, string>>(`
+    const fs = require('fs');
+    module.exports = (cb) => {
+      const seen = {};
+      for (const path of ${JSON.stringify(wanted)}) { try { fs.statSync(path); seen[path] = 'there'; } catch (e) { seen[path] = e.code; } }
+      cb(null, seen);
+    };`);
+  await rm(folder, { recursive: true });
+  for (const path of wanted) expect(['ENOENT', 'EACCES'], `${path}: ${seen[path]}`).toContain(seen[path]);
+});
+
+describe('12: /tmp is limited', () => {
+  const deeds = {
+    'in bytes': 'for (;;) fs.appendFileSync("/tmp/big", Buffer.alloc(1e6, 1));',
+    'in files': 'for (let i = 0; ; i++) fs.writeFileSync("/tmp/f" + i, "");',
+    'in directories': 'for (let i = 0; ; i++) fs.mkdirSync("/tmp/d" + i);',
+    'in sparse files that get filled':
+      'const fd = fs.openSync("/tmp/s", "w"); fs.ftruncateSync(fd, 1e12); for (let at = 0; ; at += 4096) fs.writeSync(fd, "x", at);',
+  };
+  for (const [what, deed] of Object.entries(deeds)) {
+    it(`${what}: ENOSPC inside, nothing outside`, async () => {
+      const { code } = await arena.result<{ code: string }>(
+        `const fs = require('fs'); module.exports = (cb) => { try { ${deed} } catch (e) { cb(null, { code: e.code }); } };`,
+      );
+      expect(code).toBe('ENOSPC');
+    });
+  }
+});
+
+describe('13: writing', () => {
+  it('anywhere but in /tmp is refused', async () => {
+    const places = [
+      '/x',
+      '/etc/x',
+      '/dev/x',
+      '/dev/shm/x',
+      '/berth/x',
+      '/berth/channel/x',
+      '/usr/x',
+      '/proc/sys/kernel/hostname',
+      '/proc/x',
+      '/lib64/x',
+    ];
+    const seen = await arena.result<Record<string, string>>(`
+      const fs = require('fs');
+      module.exports = (cb) => {
+        const seen = {};
+        for (const path of ${JSON.stringify(places)}) { try { fs.writeFileSync(path, 'x'); seen[path] = 'written'; } catch (e) { seen[path] = e.code; } }
+        cb(null, seen);
+      };`);
+    for (const place of places)
+      expect(['EROFS', 'EACCES', 'ENOENT', 'EPERM'], `${place}: ${seen[place]}`).toContain(seen[place]);
+    expect(seen['/x']).toBe('EROFS');
+  });
+
+  it('to /tmp is not seen by another function', async () => {
+    await arena.result(
+      'module.exports = (cb) => { require("fs").writeFileSync("/tmp/mine", "x"); cb(null, {}); }',
+      'writer',
+    );
+    expect(
+      await arena.result('module.exports = (cb) => cb(null, require("fs").readdirSync("/tmp"))', 'reader'),
+    ).toEqual([]);
+  });
+});
+
+describe('14: names that are no names get 400', () => {
+  const names = [
+    '..',
+    '%2e%2e',
+    '..%2f..%2fetc',
+    'a%00b',
+    'a%0ab',
+    'a%2fb',
+    '%ff%fe',
+    'x'.repeat(10_000),
+    'a b',
+    '%E2%80%AE',
+  ];
+  const paths: readonly ((name: string) => [method: string, path: string, body?: unknown])[] = [
+    (name) => ['GET', `/v1/tenants/${name}`],
+    (name) => ['PUT', `/v1/tenants/attacker/functions/${name}`, { source: 'module.exports = (cb) => cb()' }],
+    (name) => ['GET', `/v1/tenants/attacker/functions/hello/revisions/${name}`],
+    (name) => ['PUT', `/v1/tenants/attacker/functions/hello/secrets/${name}`, { value: 'x' }],
+  ];
+  for (const name of names) {
+    it(`such as ${JSON.stringify(name.slice(0, 20))} in a path`, async () => {
+      for (const path of paths) {
+        const [method, url, body] = path(name);
+        expect(name.length > 5_000 ? [400, 414, 431] : [400], `${method} ${url.slice(0, 80)}`).toContain(
+          await rawStatus(method, url, body),
+        );
+      }
+    });
+  }
+  it('such as these in a body', async () => {
+    for (const id of ['../../etc', 'a\0b', 'a\nb', 'A', '', 'x'.repeat(10_000), '\ud800', '-a', 'a/b']) {
+      expect(
+        (await arena.platform.api('POST', '/v1/tenants', { id })).status,
+        JSON.stringify(id.slice(0, 20)),
+      ).toBe(400);
+    }
+    for (const filename of ['../x.js', '/etc/passwd', 'a\0.js', 'a\n.js', 'x'.repeat(10_000)]) {
+      expect(
+        (
+          await arena.platform.api('PUT', '/v1/tenants/attacker/functions/f', {
+            source: 'module.exports = (cb) => cb()',
+            filename,
+          })
+        ).status,
+        JSON.stringify(filename.slice(0, 20)),
+      ).toBe(400);
+    }
+  });
+});

@@ -1,0 +1,283 @@
+/** Hostile code, cases 1-10: the process. */
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { eventually } from '../support/platform.ts';
+import { Arena } from './arena.ts';
+
+const arena = Arena.prepare({ blockedMs: 1_000, spinMs: 3_000, memoryBytes: 128 * 1024 * 1024 });
+
+describe('1: code that blocks its event loop is killed from outside', () => {
+  const located = {
+    'an endless loop': 'module.exports = (cb) => {\n  while (true) {}\n};',
+    'a regular expression without end': `module.exports = (cb) => {\n  cb(null, /^(a+)+$/.test('${'a'.repeat(45)}b'));\n};`,
+    'endless microtasks':
+      'module.exports = (cb) => {\n  const again = () => { Promise.resolve().then(again); };\n  again();\n};',
+  };
+  for (const [what, source] of Object.entries(located)) {
+    it(`${what}, and the error names limit and place`, async () => {
+      const problem = await arena.problem(source, 'spin');
+      expect(problem.code).toBe('EVENT_LOOP_BLOCKED');
+      expect(problem.detail).toMatch(/blockedMs \(1000 ms\)/);
+      expect(problem.detail).toMatch(/attack\.js:2/);
+      await arena.logLine('spin', /blockedMs/);
+    });
+  }
+
+  it('an endless process.nextTick; its place is not always found, because most of its time is spent in Node itself', async () => {
+    const problem = await arena.problem(
+      'module.exports = (cb) => {\n  const again = () => process.nextTick(again);\n  again();\n};',
+      'spin',
+    );
+    expect(problem.code).toBe('EVENT_LOOP_BLOCKED');
+    expect(problem.detail).toMatch(/blockedMs \(1000 ms\)/);
+    await arena.logLine('spin', /blockedMs/);
+  });
+
+  it('an endless setImmediate, by the limit spinMs', async () => {
+    const problem = await arena.problem(
+      'module.exports = (cb) => {\n  const again = () => setImmediate(again);\n  again();\n};',
+      'spin',
+    );
+    expect(problem).toMatchObject({ code: 'EVENT_LOOP_BLOCKED' });
+    expect(problem.detail).toMatch(/spinMs/);
+    await arena.logLine('spin', /spinMs/);
+  });
+
+  it('Atomics.wait, which blocks without burning', async () => {
+    const problem = await arena.problem(
+      'module.exports = (cb) => { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); };',
+      'spin',
+    );
+    expect(problem.code).toBe('EVENT_LOOP_BLOCKED');
+    await arena.logLine('spin', /blockedMs/);
+  });
+
+  it('while other functions of the tenant go on', async () => {
+    await arena.deploy('good', 'module.exports = (cb) => cb(null, 1)');
+    await arena.deploy('bad', 'module.exports = (cb) => { while (true) {} }');
+    const bad = arena.platform.problem('attacker', 'bad');
+    for (let call = 0; call < 20; call++)
+      expect((await arena.platform.call('attacker', 'good')).status).toBe(200);
+    expect((await bad).code).toBe('EVENT_LOOP_BLOCKED');
+  });
+
+  it('at the top level of a module as well', async () => {
+    const problem = await arena.problem('while (true) {}\nmodule.exports = (cb) => cb();', 'top');
+    expect(['EVENT_LOOP_BLOCKED', 'LOAD_TIMEOUT']).toContain(problem.code);
+  });
+});
+
+describe('2: code that waits is not code that spins', () => {
+  it('20 s of waiting with a loop limit of 1 s succeed', async () => {
+    await arena.deploy(
+      'slow',
+      'module.exports = async (ctx) => { await new Promise((done) => setTimeout(done, 20_000)); return { waited: true }; };',
+    );
+    const response = await arena.platform.call('attacker', 'slow');
+    expect(await response.json()).toEqual({ waited: true });
+  });
+
+  it('a body that arrives slowly succeeds', async () => {
+    await arena.deploy(
+      'slow',
+      'module.exports = (req, res) => { let size = 0; req.on("data", (c) => { size += c.length; }).on("end", () => res.end(String(size))); };',
+    );
+    const body = new ReadableStream({
+      async start(controller) {
+        for (let piece = 0; piece < 6; piece++) {
+          controller.enqueue(new Uint8Array(10));
+          await delay(700);
+        }
+        controller.close();
+      },
+    });
+    const response = await arena.platform.call('attacker', 'slow', {
+      method: 'POST',
+      body,
+      duplex: 'half',
+    } as RequestInit);
+    expect(await response.text()).toBe('60');
+  });
+});
+
+describe('3: a process that ends in mid-request', () => {
+  const ends = {
+    'process.exit(0)': ['process.exit(0)', /exit/],
+    'process.abort()': ['process.abort()', /SIGABRT|signal|abort/],
+    'a kill of itself': ['process.kill(process.pid, 9)', /SIGKILL/],
+    'an uncaught exception': ['setTimeout(() => { throw new TypeError("boom"); }, 1)', /uncaught/i],
+    'an unhandled rejection': ['Promise.reject(new Error("boom"))', /unhandled|uncaught/i],
+  } as const;
+  for (const [what, [deed, reason]] of Object.entries(ends)) {
+    it(`by ${what} gives 502 with the reason, and the next request a fresh sandbox`, async () => {
+      const problem = await arena.problem(
+        `module.exports = (ctx, cb) => { if (ctx.query.go) return cb(null, { pid: process.pid }); ${deed}; };`,
+        'ender',
+      );
+      expect(problem).toMatchObject({ code: 'FUNCTION_CRASHED', status: 502 });
+      expect(problem.detail).toMatch(reason);
+      await arena.logLine('ender', reason);
+      expect((await arena.platform.call('attacker', 'ender', { path: '?go=1' })).status).toBe(200);
+    });
+  }
+});
+
+describe('4: memory', () => {
+  const bombs = {
+    'a heap bomb': 'const all = []; for (;;) all.push(new Array(1000).fill({ x: all.length }));',
+    'Buffer.alloc': 'const all = []; for (;;) all.push(Buffer.alloc(8e6, 1));',
+    'typed arrays': 'const all = []; for (;;) all.push(new Float64Array(1e6).fill(1));',
+    'WebAssembly memory':
+      'const m = new WebAssembly.Memory({ initial: 1, maximum: 65536 }); for (;;) { m.grow(64); new Uint8Array(m.buffer).fill(1); }',
+  };
+  for (const [what, bomb] of Object.entries(bombs)) {
+    it(`${what} ends only its own sandbox, by MEMORY_LIMIT`, async () => {
+      const problem = await arena.problem(`module.exports = (cb) => { ${bomb} };`, 'bomb');
+      expect(problem.code).toBe('MEMORY_LIMIT');
+      expect(problem.detail).toMatch(/memoryBytes/);
+      await arena.logLine('bomb', /memoryBytes/);
+    });
+  }
+});
+
+describe('5: processes and threads without number', () => {
+  it('a fork bomb meets EAGAIN', async () => {
+    const result = await arena.result<{ refused: string[]; started: number }>(`
+      const { spawn } = require('child_process');
+      module.exports = (cb) => {
+        let started = 0, left = 300; const refused = new Set();
+        const settle = () => { if (--left === 0) cb(null, { started, refused: [...refused] }); };
+        for (let i = 0; i < 300; i++) {
+          try {
+            const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'], { stdio: 'ignore' });
+            child.on('spawn', () => { started++; settle(); });
+            child.on('error', (e) => { refused.add(e.code); settle(); });
+          } catch (e) { refused.add(e.code); settle(); }
+        }
+      };`);
+    expect(result.refused).toContain('EAGAIN');
+    expect(result.started).toBeLessThan(64);
+  });
+
+  it('1,000 worker threads do not come to be', async () => {
+    await arena.deploy(
+      'threads',
+      `
+      const { Worker } = require('worker_threads');
+      module.exports = (cb) => {
+        let failed = 0;
+        for (let i = 0; i < 1000; i++) {
+          try { new Worker('setInterval(() => {}, 1000)', { eval: true }).on('error', () => { failed++; }); } catch { failed++; }
+        }
+        setTimeout(() => cb(null, { failed }), 500);
+      };`,
+    );
+    const response = await arena.platform.call('attacker', 'threads');
+    if (response.status === 200)
+      expect(((await response.json()) as { failed: number }).failed).toBeGreaterThan(900);
+    else
+      expect(['MEMORY_LIMIT', 'EVENT_LOOP_BLOCKED', 'FUNCTION_CRASHED']).toContain(
+        ((await response.json()) as { code: string }).code,
+      );
+  });
+});
+
+it('6: a detached grandchild that ignores SIGTERM goes with its sandbox', async () => {
+  const { uidProcesses } = await arena.result<{ uidProcesses: number }>(
+    `
+    const { spawn } = require('child_process');
+    module.exports = (cb) => {
+      const child = spawn(process.execPath, ['-e', 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000)'], { detached: true, stdio: 'ignore' });
+      child.on('error', cb).on('spawn', () => { child.unref(); cb(null, { uidProcesses: 1 }); });
+    };`,
+    'grandchild',
+  );
+  expect(uidProcesses).toBe(1);
+  await arena.platform.must('DELETE', '/v1/tenants/attacker/functions/grandchild');
+  await eventually(async () => {
+    const blank = await arena.platform.metric('berth_sandboxes{state="blank"}');
+    expect(arena.platform.sandboxes().size).toBe(blank + 1);
+  }, 5_000);
+});
+
+it('7: a process that stops itself is replaced', async () => {
+  const source =
+    'module.exports = (ctx, cb) => { if (ctx.query.go) return cb(null, 1); process.kill(process.pid, "SIGSTOP"); };';
+  const problem = await arena.problem(source, 'stopper');
+  expect(problem.code).toBe('EVENT_LOOP_BLOCKED');
+  await arena.logLine('stopper', /blockedMs/);
+  expect((await arena.platform.call('attacker', 'stopper', { path: '?go=1' })).status).toBe(200);
+});
+
+it('8: overwritten globals change nothing but the attacker', async () => {
+  await arena.deploy(
+    'vandal',
+    `
+    module.exports = (ctx, cb) => {
+      console.log('before');
+      JSON.parse = JSON.stringify = () => 'vandal';
+      globalThis.Promise = globalThis.fetch = globalThis.setImmediate = function () {};
+      Buffer.from = Buffer.alloc = Buffer.allocUnsafe = Buffer.concat = () => { throw new Error('vandal'); };
+      require('http').IncomingMessage = null;
+      process.exit = process.nextTick = () => {};
+      Object.prototype.vandal = 'everywhere';
+      Array.prototype.push = () => 0;
+      Map.prototype.get = Map.prototype.set = () => undefined;
+      cb(null, { still: 'here' });
+    };`,
+  );
+  const response = await arena.platform.call('attacker', 'vandal');
+  expect(response.status).toBeLessThan(600);
+  await response.arrayBuffer();
+  await arena.logLine('vandal', /before/);
+  const victim = await arena.platform.call('victim', 'hello');
+  expect(await victim.json()).toEqual({ served: true });
+});
+
+describe('9: debuggers', () => {
+  const attempts = {
+    'inspector.open()': 'require("inspector").open(9229, "0.0.0.0"); cb(null, { opened: true });',
+    SIGUSR1: 'process.kill(process.pid, "SIGUSR1"); setTimeout(() => cb(null, {}), 300);',
+    'v8.setFlagsFromString':
+      'require("v8").setFlagsFromString("--expose-gc --allow-natives-syntax"); cb(null, {});',
+  };
+  for (const [what, deed] of Object.entries(attempts)) {
+    it(`${what} opens nothing on the host`, async () => {
+      await arena.deploy('debugged', `module.exports = (ctx, cb) => { ${deed} };`);
+      await (await arena.platform.call('attacker', 'debugged')).arrayBuffer();
+      await expect(reach(9229)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    });
+  }
+
+  it('NODE_OPTIONS of the tenant reaches no other process', async () => {
+    await arena.platform.must('PUT', '/v1/tenants/attacker/functions/options', {
+      source: 'module.exports = (cb) => cb(null, process.execArgv)',
+      env: { NODE_OPTIONS: '--inspect=0.0.0.0:9229' },
+    });
+    expect((await arena.platform.call('attacker', 'options')).status).toBe(200);
+    await expect(reach(9229)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await arena.platform.must('DELETE', '/v1/tenants/attacker/functions/options');
+  });
+});
+
+it('10: two sandboxes share no randomness and no state', async () => {
+  const source =
+    'globalThis.seen = (globalThis.seen || 0) + 1; module.exports = (cb) => cb(null, [Math.random(), crypto.randomUUID(), require("crypto").randomBytes(8).toString("hex"), globalThis.seen]);';
+  const results = await Promise.all(
+    [1, 2, 3].map((n) => arena.result<[number, string, string, number]>(`// ${n}\n${source}`, `random-${n}`)),
+  );
+  for (const field of [0, 1, 2] as const)
+    expect(new Set(results.map((result) => result[field])).size).toBe(3);
+  expect(results.map((result) => result[3])).toEqual([1, 1, 1]);
+});
+
+function reach(port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.once('error', reject);
+  });
+}

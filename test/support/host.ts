@@ -1,0 +1,66 @@
+/** What the host shows of one platform's sandboxes: processes, cgroups, mounts. For tests that nothing is left over. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { groupNameOf } from '../../src/drivers/jail/jail-ground.ts';
+import { runDirFor } from '../../src/server/run-dir.ts';
+
+const CGROUP_ROOT = '/sys/fs/cgroup';
+const MAX_DEPTH = 6;
+
+export function runDirOf(dataDir: string): string {
+  return runDirFor({ dataDir, uid: process.geteuid?.() ?? 0, runtimeDir: process.env['XDG_RUNTIME_DIR'] });
+}
+
+/** The name of the cgroup that a platform on this data folder makes for its sandboxes. */
+export function instanceOf(dataDir: string): string {
+  return groupNameOf(runDirOf(dataDir));
+}
+
+/** Pids of the processes of an instance's sandboxes, by cgroup: one entry for each sandbox. */
+export function sandboxProcesses(instance: string): Map<string, number[]> {
+  const found = new Map<string, number[]>();
+  for (const entry of readdirSync('/proc')) {
+    const path = /^\d+$/.test(entry) ? cgroupPath(entry, instance) : null;
+    if (path !== null) found.set(path, [...(found.get(path) ?? []), Number(entry)]);
+  }
+  return found;
+}
+
+function cgroupPath(pid: string, instance: string): string | null {
+  let text;
+  try {
+    text = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+  } catch {
+    return null; // it ended while we looked
+  }
+  return new RegExp(`^\\d+:[^:]*:(.*/${instance}/.+)$`, 'm').exec(text)?.[1] ?? null;
+}
+
+/** Folders of cgroups that belong to the instance. */
+export function instanceCgroups(instance: string): string[] {
+  const found: string[] = [];
+  collect(CGROUP_ROOT, { instance, depth: 0, found });
+  return found;
+}
+
+function collect(folder: string, search: { instance: string; depth: number; found: string[] }): void {
+  let entries;
+  try {
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch {
+    return; // gone meanwhile
+  }
+  for (const entry of entries) {
+    if (!entry.isDirectory()) continue;
+    const path = join(folder, entry.name);
+    if (entry.name === search.instance) search.found.push(path);
+    else if (search.depth < MAX_DEPTH) collect(path, { ...search, depth: search.depth + 1 });
+  }
+}
+
+/** Mounts of the host that belong to the instance. */
+export function instanceMounts(dataDir: string): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(runDirOf(dataDir)) || line.includes(dataDir));
+}

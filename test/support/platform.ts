@@ -1,0 +1,231 @@
+/** Starts the real platform as its users do, as a process of its own, and speaks to it over HTTP only. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { existsSync } from 'node:fs';
+import { instanceCgroups, instanceMounts, instanceOf, runDirOf, sandboxProcesses } from './host.ts';
+
+export const projectRoot = new URL('../..', import.meta.url).pathname;
+
+export interface Problem {
+  readonly code: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly [fact: string]: unknown;
+}
+
+export interface LogLine {
+  readonly source: string;
+  readonly level: string;
+  readonly text: string;
+  readonly function: string;
+}
+
+export interface DeployOptions {
+  readonly filename?: string;
+  readonly form?: string;
+  readonly moduleKind?: string;
+  readonly access?: 'public' | 'token';
+  readonly secrets?: Record<string, string>;
+  readonly env?: Record<string, string>;
+  readonly sourceMap?: string;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Repeats `check` until it does not throw, or throws its last error after `deadlineMs`. */
+export async function eventually<T>(
+  check: () => Promise<T> | T,
+  deadlineMs = 15_000,
+  everyMs = 50,
+): Promise<T> {
+  const until = Date.now() + deadlineMs;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > until) throw error;
+      await delay(everyMs);
+    }
+  }
+}
+
+export class TestPlatform {
+  readonly url: string;
+  readonly dataDir: string;
+  readonly #env: Record<string, string>;
+  #child: ChildProcess | null = null;
+  #output = '';
+  token = '';
+
+  private constructor(port: number, dataDir: string, env: Record<string, string>) {
+    this.url = `http://127.0.0.1:${port}`;
+    this.dataDir = dataDir;
+    this.#env = { ...env, PORT: String(port), BERTH_DATA_DIR: dataDir };
+  }
+
+  /** Starts a platform on an empty data folder and waits until it is ready. */
+  static async start(env: Record<string, string> = {}): Promise<TestPlatform> {
+    const platform = new TestPlatform(await freePort(), await mkdtemp(join(tmpdir(), 'berth-test-')), {
+      BERTH_DRIVER: 'jail',
+      ...env,
+    });
+    await platform.restart();
+    return platform;
+  }
+
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
+  /** Everything that the platform printed. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Live sandboxes as the host shows them: their pids by cgroup. */
+  sandboxes(): Map<string, number[]> {
+    return sandboxProcesses(instanceOf(this.dataDir));
+  }
+
+  /** What is left of the platform on the host; empty once it has stopped. */
+  leftovers(): string[] {
+    const instance = instanceOf(this.dataDir);
+    const pids = [...sandboxProcesses(instance).values()].flat().map((pid) => `process ${pid}`);
+    const runDir = runDirOf(this.dataDir);
+    return [
+      ...pids,
+      ...instanceCgroups(instance),
+      ...instanceMounts(this.dataDir),
+      ...(existsSync(runDir) ? [runDir] : []),
+    ];
+  }
+
+  async restart(env: Record<string, string> = {}): Promise<void> {
+    const child = spawn(process.execPath, ['src/server/main.ts'], {
+      cwd: projectRoot,
+      env: { PATH: process.env['PATH'] ?? '', HOME: this.dataDir, ...this.#env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr])
+      stream.on(
+        'data',
+        (chunk: Buffer) => (this.#output = (this.#output + chunk.toString()).slice(-200_000)),
+      );
+    await eventually(async () => {
+      if (child.exitCode !== null) throw new Error(`the platform ended: ${this.#output}`);
+      const response = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) });
+      if (!response.ok) throw new Error(`not ready: ${await response.text()}`);
+    }, 30_000).catch((error: unknown) => {
+      throw new Error(`the platform did not get ready: ${String(error)}\n${this.#output}`, { cause: error });
+    });
+    this.token = (await readFile(join(this.dataDir, 'admin-token'), 'utf8')).trim();
+  }
+
+  /** Ends the platform by a signal and waits until its process is gone. @returns its exit code */
+  async end(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | null> {
+    const child = this.#child;
+    if (child === null || child.exitCode !== null || child.signalCode !== null)
+      return child?.exitCode ?? null;
+    const gone = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    return gone;
+  }
+
+  /** @throws when anything is left on the host */
+  async stop(): Promise<void> {
+    await this.end('SIGTERM');
+    const left = this.leftovers();
+    if (left.length > 0) throw new Error(`left over: ${left.join(', ')}`);
+    await rm(this.dataDir, { recursive: true, force: true });
+  }
+
+  async api<T = unknown>(
+    method: string,
+    path: string,
+    body?: unknown,
+    token: string | null = this.token,
+  ): Promise<{ status: number; body: T }> {
+    const response = await fetch(this.url + path, {
+      method,
+      headers: {
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(60_000),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      body: (text === ''
+        ? null
+        : (response.headers.get('content-type') ?? '').includes('json')
+          ? JSON.parse(text)
+          : text) as T,
+    };
+  }
+
+  /** As `api`, but anything but a 2xx is an error. */
+  async must<T = unknown>(method: string, path: string, body?: unknown): Promise<T> {
+    const result = await this.api<T>(method, path, body);
+    if (result.status >= 300)
+      throw new Error(`${method} ${path}: ${result.status} ${JSON.stringify(result.body)}`);
+    return result.body;
+  }
+
+  async createTenant(id: string, limits: Record<string, number> = {}): Promise<void> {
+    await this.must('POST', '/v1/tenants', { id, limits });
+  }
+
+  async deploy(
+    tenant: string,
+    fn: string,
+    source: string,
+    options: DeployOptions = {},
+  ): Promise<{ revision: { id: string; form: string; number: number } }> {
+    return this.must('PUT', `/v1/tenants/${tenant}/functions/${fn}`, { source, ...options });
+  }
+
+  async call(tenant: string, fn: string, init: RequestInit & { path?: string } = {}): Promise<Response> {
+    return fetch(`${this.url}/run/${tenant}/${fn}${init.path ?? ''}`, {
+      signal: AbortSignal.timeout(60_000),
+      ...init,
+    });
+  }
+
+  /** Calls a function that must fail. */
+  async problem(tenant: string, fn: string, init: RequestInit & { path?: string } = {}): Promise<Problem> {
+    const response = await this.call(tenant, fn, init);
+    const text = await response.text();
+    if (response.status < 400) throw new Error(`${tenant}/${fn} answered ${response.status}: ${text}`);
+    return JSON.parse(text) as Problem;
+  }
+
+  async logs(tenant: string, fn: string): Promise<readonly LogLine[]> {
+    const { items } = await this.must<{ items: LogLine[] }>(
+      'GET',
+      `/v1/tenants/${tenant}/logs?function=${fn}&limit=500`,
+    );
+    return items;
+  }
+
+  async metric(name: string): Promise<number> {
+    const text = await this.must<string>('GET', '/metrics');
+    const line = text
+      .split('\n')
+      .find((candidate) => candidate.startsWith(`${name} `) || candidate.startsWith(`${name}{`));
+    if (line === undefined) throw new Error(`no metric ${name}`);
+    return Number(line.slice(line.lastIndexOf(' ')));
+  }
+}
