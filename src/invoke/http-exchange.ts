@@ -7,6 +7,7 @@ import { tooLarge } from './exchange-errors.ts';
 import { declaredBodyBytes, forwardRequest } from './request-head.ts';
 import { type CheckedHead, checkResponseHead, lengthMismatch, lengthToSay } from './response-head.ts';
 import { Upload, type UploadOwner } from './upload.ts';
+import { writeOut } from './write-out.ts';
 
 const NOTHING = Buffer.alloc(0);
 const TEXT_BYTES = 8 * 1024;
@@ -166,7 +167,7 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
 
   #pass(chunk: Buffer): void {
     this.responseBytes += chunk.length;
-    if (this.response.write(chunk)) this.handle?.consumed(chunk.length);
+    if (writeOut(this.response, chunk)) this.handle?.consumed(chunk.length);
     else if (this.pace.hold(chunk.length, this.response.socket))
       this.response.on('drain', () => this.drained());
   }

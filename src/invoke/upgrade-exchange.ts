@@ -8,6 +8,7 @@ import type { ExchangeParts } from './exchange.ts';
 import { HttpExchange } from './http-exchange.ts';
 import type { CheckedHead } from './response-head.ts';
 import { Upload } from './upload.ts';
+import { writeOut } from './write-out.ts';
 
 export interface UpgradeParts extends Omit<ExchangeParts, 'response'> {
   readonly socket: Duplex;
@@ -59,7 +60,7 @@ export class UpgradeExchange extends HttpExchange {
     if (isEnd) {
       this.phase = 'responded';
       this.#socket.end(chunk);
-    } else if (this.#socket.write(chunk)) this.handle?.consumed(chunk.length);
+    } else if (writeOut(this.#socket, chunk)) this.handle?.consumed(chunk.length);
     else this.pace.hold(chunk.length, this.#socket instanceof Socket ? this.#socket : null);
   }
 

@@ -1,5 +1,6 @@
 /** Collects the frames of one turn of the event loop and writes them at once: one system call for many invocations. */
-import { FRAME_HEADER_BYTES, type FrameType } from '../contracts/frames.ts';
+import { FRAME_HEADER_BYTES, FrameType } from '../contracts/frames.ts';
+import { releaseLast } from './spent-memory.ts';
 
 const BATCH_BYTES = 64 * 1024;
 /** Payloads from this size on are passed on as they are; smaller ones are cheaper to copy. */
@@ -7,13 +8,20 @@ const COPY_BELOW_BYTES = 8 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 export interface FrameSink {
-  write(bytes: Uint8Array): unknown;
+  /** @param onWritten called when the bytes are needed no more, or with the error that kept them from being written */
+  write(bytes: Uint8Array, onWritten?: (error?: Error | null) => void): unknown;
   cork(): void;
   uncork(): void;
 }
 
+export interface FrameWriterOptions {
+  /** Body bytes that are sent belong to the writer, which releases their memory once they are written. */
+  readonly ownsData?: boolean;
+}
+
 export class FrameWriter {
   readonly #sink: FrameSink;
+  readonly #ownsData: boolean;
   #batch = Buffer.allocUnsafe(BATCH_BYTES);
   #start = 0;
   #end = 0;
@@ -21,8 +29,9 @@ export class FrameWriter {
   #corked = false;
   #isClosed = false;
 
-  constructor(sink: FrameSink) {
+  constructor(sink: FrameSink, { ownsData = false }: FrameWriterOptions = {}) {
     this.#sink = sink;
+    this.#ownsData = ownsData;
   }
 
   /** Queues one frame; it leaves at the end of this turn of the event loop. `payload` must not change until then. */
@@ -37,7 +46,7 @@ export class FrameWriter {
     at = batch.writeUInt32LE(stream, at);
     if (isCopied) batch.set(payload, at);
     this.#end = isCopied ? at + payload.length : at;
-    if (!isCopied) this.#pass(payload);
+    if (!isCopied) this.#pass(payload, type);
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(this.#flushLater);
@@ -71,10 +80,13 @@ export class FrameWriter {
     this.#end = 0;
   }
 
-  #pass(payload: Uint8Array): void {
+  #pass(payload: Uint8Array, type: FrameType): void {
     this.#corkOnce();
     this.#drainBatch();
-    this.#sink.write(payload);
+    if (!this.#ownsData || type !== FrameType.Data) return void this.#sink.write(payload);
+    this.#sink.write(payload, (error) => {
+      if (!error) releaseLast(payload);
+    });
   }
 
   #corkOnce(): void {

@@ -22,6 +22,7 @@ export interface Runnable {
 export interface InvocationEvents {
   /** Head and first body bytes. Heads are checked for valid HTTP before they get here. */
   onResponse(head: ResponseHead, body: Buffer, isEnd: boolean): void;
+  /** Where `chunk` fills memory of its own, it is the receiver's alone, to be released. */
   onData(chunk: Buffer, isEnd: boolean): void;
   /** Credit has come back; `write` may go on. */
   onWritable(): void;
@@ -34,7 +35,8 @@ export interface InvocationEvents {
 export interface Invocation {
   /** Bytes that may be written at this moment without going over the credit. */
   readonly writableBytes: number;
-  /** Sends body bytes. @returns false when no credit is left: wait for onWritable. @throws RangeError above `writableBytes` */
+  /** Sends body bytes; their memory is the channel's from then on. Pieces of one buffer are written in their order and
+   *  to the end. @returns false when no credit is left: wait for onWritable. @throws RangeError above `writableBytes` */
   write(chunk: Buffer, isEnd: boolean): boolean;
   /** The caller has passed on this many bytes of the response; the sandbox may send as many more. */
   consumed(bytes: number): void;

@@ -254,6 +254,42 @@ describe('lines that the runtime dropped itself', () => {
   });
 });
 
+describe('body bytes', () => {
+  it('given out stay whole, whatever arrives in the same read and after it', async () => {
+    hello();
+    const heard = invocationEvents();
+    const pieces: Buffer[] = [];
+    heard.onData.mockImplementation((chunk: Buffer) => void pieces.push(chunk));
+    channel.open(REQUEST, heard);
+    await vi.waitFor(() => expect(frames).toHaveLength(1));
+    const { stream } = frames[0]!;
+    writer.send(FrameType.Response, 0, stream, encodeResponseHead({ status: 200, headers: [] }));
+    const sizes = [1, 40_000, 3, 20_000, 64, 65_536, 9_000, 30_000];
+    for (const [index, size] of sizes.entries())
+      writer.send(FrameType.Data, 0, stream, Buffer.alloc(size, index + 1));
+    writer.send(FrameType.Data, FrameFlag.End | FrameFlag.Done, stream);
+    await vi.waitFor(() => expect(heard.onDone).toHaveBeenCalledOnce());
+    expect(Buffer.concat(pieces)).toEqual(
+      Buffer.concat(sizes.map((size, index) => Buffer.alloc(size, index + 1))),
+    );
+  });
+
+  it('written are released once the sandbox has them', async () => {
+    hello();
+    const invocation = channel.open({ ...REQUEST, isEnd: false }, invocationEvents());
+    const bytes = Buffer.from(new ArrayBuffer(100_000)).fill('x');
+    const total = bytes.length;
+    invocation.write(bytes.subarray(0, 70_000), false);
+    invocation.write(bytes.subarray(70_000), true);
+    const received = (): number =>
+      frames
+        .filter(({ type }) => type === FrameType.Data)
+        .reduce((sum, { payload }) => sum + payload.toString().replaceAll(/[^x]/gu, '').length, 0);
+    await vi.waitFor(() => expect(received()).toBe(total));
+    await vi.waitFor(() => expect(bytes.length).toBe(0));
+  });
+});
+
 describe('a sandbox that breaks the protocol', () => {
   const breaches: Record<string, () => void> = {
     'speaks before hello': () => writer.send(FrameType.Pong, 0, 1),

@@ -19,6 +19,7 @@ import {
 import { decodeResponseHead, encodeRequestHead, MalformedFrame } from '../../kernel/frame-heads.ts';
 import { FrameParser } from '../../kernel/frame-parser.ts';
 import { FrameWriter } from '../../kernel/frame-writer.ts';
+import { RELEASE_FROM_BYTES, releaseWhole } from '../../kernel/spent-memory.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
 import type { Channel, ChannelEvents, InvocationRequest } from './channel.ts';
 import { HostInvocation } from './host-invocation.ts';
@@ -65,12 +66,14 @@ class HostChannel implements Channel {
   #isClosed = false;
   #floodTimer: NodeJS.Timeout | null = null;
   #dropTimer: NodeJS.Timeout | null = null;
+  /** The bytes at hand, as they were read. */
+  #chunk: Buffer | null = null;
   progress = 0;
 
   constructor({ socket, events, logBytesPerSecond, responseHeaderBytes, now }: HostChannelOptions) {
     this.#socket = socket;
     this.#events = events;
-    this.#writer = new FrameWriter(socket);
+    this.#writer = new FrameWriter(socket, { ownsData: true });
     this.#logMeter = new LogMeter(logBytesPerSecond, now);
     this.#responseHeaderBytes = responseHeaderBytes;
     const parser = new FrameParser(MAX_SANDBOX_PAYLOAD_BYTES, (type, flags, stream, payload) =>
@@ -136,8 +139,10 @@ class HostChannel implements Channel {
 
   #onBytes(parser: FrameParser, chunk: Buffer): void {
     if (this.#isClosed) return;
+    this.#chunk = chunk;
     try {
       parser.push(chunk);
+      releaseWhole(chunk);
     } catch (error) {
       if (!(error instanceof MalformedFrame)) throw error;
       this.#end(new BerthError('PROTOCOL_VIOLATION', { reason: error.message }, { cause: error }));
@@ -210,15 +215,22 @@ class HostChannel implements Channel {
       const reason = `its headers are larger than responseHeaderBytes (${this.#responseHeaderBytes})`;
       return invocation.reject(new BerthError('RESPONSE_INVALID', { reason }));
     }
-    invocation.responded(head, body, (flags & FrameFlag.End) !== 0);
+    invocation.responded(head, this.#kept(body), (flags & FrameFlag.End) !== 0);
     if ((flags & FrameFlag.Done) !== 0) this.#finish(stream, invocation);
   }
 
   #onData(flags: number, stream: number, payload: Buffer): void {
     const invocation = this.#invocation(stream);
     this.progress++;
-    invocation.received(payload, (flags & FrameFlag.End) !== 0);
+    invocation.received(this.#kept(payload), (flags & FrameFlag.End) !== 0);
     if ((flags & FrameFlag.Done) !== 0) this.#finish(stream, invocation);
+  }
+
+  /** Body bytes outlive the chunk that they came in, which is released: they are copied, unless it is a small one. */
+  #kept(bytes: Buffer): Buffer {
+    const chunk = this.#chunk;
+    if (chunk === null || chunk.length < RELEASE_FROM_BYTES || bytes.buffer !== chunk.buffer) return bytes;
+    return Buffer.from(bytes);
   }
 
   #onDone(stream: number, payload: Buffer): void {
