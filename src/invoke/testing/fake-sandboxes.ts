@@ -149,7 +149,8 @@ export class FakeCall implements Invocation {
     if (this.isOver || this.cancelledFor !== null || this.#isResponseEnded) return;
     const bytes = this.#spend(body);
     this.#isResponseEnded = isEnd;
-    this.#events.onData(bytes, isEnd);
+    // As from a channel: the receiver's own, who may release it.
+    this.#events.onData(Buffer.from(bytes), isEnd);
   }
 
   done(): void {
