@@ -1,6 +1,6 @@
 /**
- * Loaded before the server when a wrapper started it (`node --import`): if the wrapper dies without a word (SIGKILL), the
- * server ends as by SIGTERM, and with it every sandbox. The kernel's own means (PR_SET_PDEATHSIG) is not open to Node.
+ * Loaded before the supervisor when a wrapper started it (`node --import`): if the wrapper dies without a word (SIGKILL),
+ * the supervisor ends as by SIGTERM, and with it server and sandboxes. The kernel's own means (PR_SET_PDEATHSIG) is not open to Node.
  */
 import { isMainThread } from 'node:worker_threads';
 

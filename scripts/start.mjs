@@ -1,4 +1,4 @@
-/** `npm start`: installs what is missing, then runs the server on the pinned Node.js. Arguments go to the server. */
+/** `npm start`: installs what is missing, then runs the platform on the pinned Node.js. Arguments are settings of the platform. */
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import { ensureBubblewrap, mayUseJail } from './bubblewrap.mjs';
@@ -9,6 +9,8 @@ import { say } from './say.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const argv = process.argv.slice(2);
+/** Of a supervisor that was killed; its server and its sandboxes have ended with it. */
+const RESTARTS = 5;
 process.exitCode = await start();
 
 async function start() {
@@ -21,11 +23,12 @@ async function start() {
   const env = pinnedEnvironment(root, node);
   if (argv.includes('--help') || argv.includes('-h'))
     return runChild(node, [join(root, 'src/config/print-help.ts')], { env, ownSession: false });
-  // Without it the server says itself what it cannot do, and what to do about it.
+  // Without it the platform says itself what it cannot do, and what to do about it.
   if (mayUseJail(argv, process.env)) ensureBubblewrap();
   const follow = pathToFileURL(join(root, 'scripts/follow-parent.mjs')).href;
-  return runChild(node, ['--import', follow, join(root, 'src/server/main.ts'), ...argv], {
+  return runChild(node, ['--import', follow, join(root, 'src/supervisor/main.ts'), ...argv], {
     env: { ...env, BERTH_FOLLOW_PID: String(process.pid) },
     ownSession: true,
+    restarts: RESTARTS,
   });
 }

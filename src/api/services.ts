@@ -22,6 +22,8 @@ export interface ApiServices {
   readonly isReady: () => boolean;
   /** The platform takes no new work. */
   readonly isStopping: () => boolean;
+  /** False: the supervisor is gone, and with it all sandboxes. */
+  readonly isSupervised: () => boolean;
   /** The text of `/metrics`, in Prometheus' format. */
   readonly metrics: () => Promise<string>;
   /** True: `/metrics` wants no token. */

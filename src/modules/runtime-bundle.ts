@@ -52,6 +52,11 @@ export async function buildRuntimeBundle({ outDir }: { readonly outDir: string }
   return file;
 }
 
+/** Ends esbuild's process, where nothing else is built; the next build starts one anew. */
+export async function stopBundler(): Promise<void> {
+  await esbuild.stop();
+}
+
 async function isThere(file: string, bytes: number): Promise<boolean> {
   try {
     return (await stat(file)).size === bytes;

@@ -102,6 +102,8 @@ export class SandboxProcess {
     try {
       await removeTree(this.#services.runDir, this.#dir);
     } catch (error) {
+      // The driver's supervisor has taken it over, and removes it.
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') return;
       this.#services.log.warn(
         { err: error, sandbox: this.#id },
         'the directory of a sandbox was not removed',

@@ -7,7 +7,7 @@ import { effectiveLimits, type LimitOverrides, type Limits } from '../contracts/
 import type { Tenant } from '../contracts/model.ts';
 import type { Control } from '../control/control.ts';
 import { createControl } from '../control/create-control.ts';
-import type { DriverFacts } from '../drivers/driver.ts';
+import type { Driver, DriverFacts } from '../drivers/driver.ts';
 import { refuseJwksUrl } from '../auth/jwks/jwks-fetch.ts';
 import { createInvoker } from '../invoke/http-invoker.ts';
 import type { Invoker } from '../invoke/invoker.ts';
@@ -23,15 +23,20 @@ import { createSandboxes } from '../sandboxes/local-sandboxes.ts';
 import { newSandboxId } from '../sandboxes/new-sandbox-id.ts';
 import type { Sandboxes } from '../sandboxes/sandboxes.ts';
 import type { PlatformLog } from '../sandboxes/services.ts';
+import type { MasterKey } from '../store/master-key.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createMetrics } from '../telemetry/prometheus-metrics.ts';
 import type { AuthParts } from './auth-parts.ts';
 import { invokerHooks, sandboxObserver } from './observers.ts';
-import type { OpenDriver } from './open-driver.ts';
 
 export interface PlatformOptions {
   readonly config: Config;
+  readonly masterKey: MasterKey;
+  /** Ready for use; the platform closes it. */
+  readonly driver: Driver;
+  /** Where the directories of sandboxes' channels are made. */
+  readonly channelsDir: string;
   readonly log: PlatformLog;
   readonly version: string;
 }
@@ -57,11 +62,11 @@ export interface Ground {
   readonly options: PlatformOptions;
   readonly store: Store;
   readonly auth: AuthParts;
-  readonly opened: OpenDriver;
+  readonly facts: DriverFacts;
 }
 
 export async function createCore(ground: Ground): Promise<Core> {
-  const { options, store, auth, opened } = ground;
+  const { options, store, auth, facts } = ground;
   const { config, log } = options;
   const metrics = createMetrics();
   const tenantLimits = new TenantLimits(config.limits);
@@ -81,7 +86,7 @@ export async function createCore(ground: Ground): Promise<Core> {
     preparer,
     issuer: auth.issuer,
     limits: config.limits,
-    facts: opened.facts,
+    facts,
     acceptedGaps: config.acceptGaps,
     directorySettled: () => directory.settled(),
     sandboxes,
@@ -97,19 +102,15 @@ export async function createCore(ground: Ground): Promise<Core> {
     trustProxy: config.trustProxy,
     hooks: invokerHooks({ metrics, logs, log, clock, isAccessLogged: config.log.access }),
   });
-  const { facts } = opened;
   return { options, store, auth, facts, metrics, logs, sandboxes, directory, preparer, control, invoker };
 }
 
-function startSandboxes(
-  { options, opened }: Ground,
-  { metrics, logs }: Pick<Core, 'metrics' | 'logs'>,
-): Sandboxes {
+function startSandboxes({ options }: Ground, { metrics, logs }: Pick<Core, 'metrics' | 'logs'>): Sandboxes {
   const { config, log } = options;
   const defaults = effectiveLimits(config.limits);
   const sandboxes = createSandboxes({
-    driver: opened.driver,
-    runDir: opened.runDir,
+    driver: options.driver,
+    runDir: options.channelsDir,
     clock,
     log,
     pool: config.pool,

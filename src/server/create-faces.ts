@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type http from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Api, createApi } from '../api/create-api.ts';
+import type { ApiServices } from '../api/services.ts';
 import { authorise } from '../auth/authorise.ts';
 import type { BerthError } from '../contracts/errors.ts';
 import { createGateway } from '../gateway/gateway.ts';
@@ -15,16 +16,22 @@ export interface Faces {
   readonly server: http.Server;
   /** Stops accepting, lets `drain` end the work, then closes what is left open. */
   stop(drain: () => Promise<void>): Promise<void>;
+  /** The supervisor is gone, and no sandbox can be made any more. */
+  lose(): void;
 }
 
 const clock = systemClock;
 
 export async function createFaces(core: Core): Promise<Faces> {
   const stopping = new AbortController();
+  const supervisor = { isGone: false };
   const report = (error: BerthError): void =>
     core.options.log.error({ err: error }, 'a request failed by our fault');
   const webtask = createWebtask(core, report);
-  const api = await createNativeApi(core, webtask, stopping.signal);
+  const api = await createNativeApi(core, webtask, {
+    isStopping: () => stopping.signal.aborted,
+    isSupervised: () => !supervisor.isGone,
+  });
   const { directory, invoker, auth, metrics } = core;
   const server = createGateway({
     directory,
@@ -42,7 +49,11 @@ export async function createFaces(core: Core): Promise<Faces> {
     response.once('finish', () => metrics.responseSent(response.statusCode));
   };
   server.prependListener('request', count).prependListener('checkContinue', count);
-  return { server, stop: (drain) => stop({ server, api, webtask, stopping }, drain) };
+  return {
+    server,
+    stop: (drain) => stop({ server, api, webtask, stopping }, drain),
+    lose: () => void (supervisor.isGone = true),
+  };
 }
 
 function createWebtask(core: Core, report: (error: BerthError) => void): WebtaskFace {
@@ -64,7 +75,11 @@ function createWebtask(core: Core, report: (error: BerthError) => void): Webtask
   });
 }
 
-function createNativeApi(core: Core, webtask: WebtaskFace, stopping: AbortSignal): Promise<Api> {
+function createNativeApi(
+  core: Core,
+  webtask: WebtaskFace,
+  state: Pick<ApiServices, 'isStopping' | 'isSupervised'>,
+): Promise<Api> {
   const { config, log, version } = core.options;
   return createApi({
     control: core.control,
@@ -73,7 +88,7 @@ function createNativeApi(core: Core, webtask: WebtaskFace, stopping: AbortSignal
     store: core.store,
     logs: core.logs,
     isReady: () => core.sandboxes.isReady(),
-    isStopping: () => stopping.aborted,
+    ...state,
     metrics: () => core.metrics.render(),
     metricsPublic: config.metricsPublic,
     facts: core.facts,

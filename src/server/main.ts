@@ -1,17 +1,24 @@
-/** The server's process: settings, lock, platform, signals. `npm start` runs it. */
-import { readFileSync } from 'node:fs';
+/**
+ * The server's process: gateway, API and store. The supervisor starts it, as an unprivileged user where it can, and hands
+ * it settings and master key on standard input, the line of the driver and a descriptor to say that it serves.
+ */
+import { closeSync, fstatSync, readFileSync, writeSync } from 'node:fs';
 import type http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Socket } from 'node:net';
 import { ConfigError } from '../config/config-error.ts';
-import { type LoadedConfig, loadConfig } from '../config/load-config.ts';
-import { BerthError, problemOf } from '../contracts/errors.ts';
+import type { Config } from '../config/settings.ts';
+import { createRemoteDriver } from '../drivers/remote/remote-driver.ts';
+import { fail } from '../supervisor/failure-words.ts';
+import { type Handover, readHandover } from '../supervisor/handover.ts';
+import { DRIVER_FD, READY_FD } from '../supervisor/server-process.ts';
 import { createLogger } from '../telemetry/logger.ts';
-import { StoreOpenError } from '../store/store-open-error.ts';
 import { banner } from './banner.ts';
 import { createPlatform, type Platform } from './create-platform.ts';
-import { DataFolderInUse, lockDataFolder } from './platform-lock.ts';
 
-const EXIT_USAGE = 2;
+/** EX_TEMPFAIL of sysexits(3): who runs the platform may start it again. */
+const EXIT_SUPERVISOR_LOST = 75;
+/** How long `/readyz` goes on saying why nothing runs, when the supervisor is gone. */
+const LOST_MS = 250;
 /** Past the grace time, what still hangs is not waited for: leaving is what ends the sandboxes then. */
 const STOP_SLACK_MS = 20_000;
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -21,12 +28,9 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 await main().catch(fail);
 
 async function main(): Promise<void> {
-  const { config, warnings } = loadConfig({
-    argv: process.argv.slice(2),
-    env: process.env,
-    readFile: (path) => readFileSync(path, 'utf8'),
-    cwd: process.cwd(),
-  });
+  requireSupervisor();
+  const handover = await readHandover(process.stdin);
+  const { config } = handover;
   const isTerminal = process.stdout.isTTY;
   const log = createLogger({
     level: config.log.level,
@@ -34,16 +38,39 @@ async function main(): Promise<void> {
     isPretty: isTerminal,
     hasColours: isTerminal && !process.env['NO_COLOR'],
   });
-  for (const warning of warnings) log.warn(warning);
-  const lock = lockDataFolder(config.dataDir);
-  const platform = await createPlatform({ config, log, version });
-  stopOnSignals(platform, { graceMs: config.graceMs, release: () => lock.release() });
+  let platform: Platform | null = null;
+  const driver = createRemoteDriver({
+    name: handover.driver,
+    socket: new Socket({ fd: DRIVER_FD }),
+    onLost: () => void leaveWithoutSupervisor(platform),
+  });
+  const { masterKey, channelsDir } = handover;
+  platform = await createPlatform({ config, masterKey, driver, channelsDir, log, version });
+  stopOnSignals(platform, config.graceMs);
   await listen(platform.server, config).catch(async (error: unknown) => {
     await platform.stop(0);
     throw error;
   });
-  const { adminToken, facts } = platform;
-  const port = (platform.server.address() as AddressInfo).port;
+  if (handover.isRestart) log.info({}, 'the server serves again');
+  else welcome(handover, platform, isTerminal);
+  writeSync(READY_FD, '\n');
+  closeSync(READY_FD);
+}
+
+/** Started by hand it would lack everything. @throws ConfigError */
+function requireSupervisor(): void {
+  try {
+    if (fstatSync(DRIVER_FD).isSocket()) return;
+  } catch {
+    // No such descriptor: the same as one that is something else.
+  }
+  throw new ConfigError([
+    { where: 'server', what: 'this process is started by the supervisor', wayOut: 'Run: npm start' },
+  ]);
+}
+
+function welcome({ config }: Handover, { server, facts, adminToken }: Platform, isTerminal: boolean): void {
+  const { port } = server.address() as AddressInfo;
   process.stdout.write(
     banner({
       url: config.publicUrl ?? `http://${urlHost(config.host)}:${port}`,
@@ -56,19 +83,20 @@ async function main(): Promise<void> {
   );
 }
 
-function listen(server: http.Server, { host, port }: LoadedConfig['config']): Promise<void> {
+function listen(server: http.Server, { host, port }: Config): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const what = `cannot listen on ${host}:${port} (${error.code ?? error.message})`;
-      reject(
-        new ConfigError(
-          [{ where: 'port', what, wayOut: 'Stop what listens there, or choose another by PORT or HOST.' }],
-          { cause: error },
-        ),
-      );
+      reject(new ConfigError([{ where: 'port', what, wayOut: wayOutOf(error) }], { cause: error }));
     });
     server.listen(port, host, resolve);
   });
+}
+
+function wayOutOf({ code }: NodeJS.ErrnoException): string {
+  return code === 'EACCES'
+    ? 'The server has no privileges: choose a port from 1024 on by PORT, with a proxy in front of it, or allow lower ones by sysctl net.ipv4.ip_unprivileged_port_start.'
+    : 'Stop what listens there, or choose another by PORT or HOST.';
 }
 
 function urlHost(host: string): string {
@@ -77,10 +105,7 @@ function urlHost(host: string): string {
 }
 
 /** The first signal drains; a second one, a moment later, does not wait for what runs. */
-function stopOnSignals(
-  platform: Platform,
-  { graceMs, release }: { readonly graceMs: number; readonly release: () => void },
-): void {
+function stopOnSignals(platform: Platform, graceMs: number): void {
   let stopping: Promise<void> | null = null;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping !== null) process.exit(1);
@@ -88,24 +113,16 @@ function stopOnSignals(
       `\n${signal}: letting what runs finish, up to ${graceMs / 1000} s; once more to stop at once\n`,
     );
     setTimeout(() => process.exit(1), graceMs + STOP_SLACK_MS).unref();
-    stopping = platform
-      .stop(graceMs)
-      .then(release)
-      .then(() => process.exit(0), fail);
+    stopping = platform.stop(graceMs).then(() => process.exit(0), fail);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
 }
 
-/** What the operator can mend is said in words; anything else is ours and shows its stack. */
-function fail(error: unknown): void {
-  process.stderr.write(`berth: ${wordsOf(error)}\n`);
-  process.exit(error instanceof ConfigError ? EXIT_USAGE : 1);
-}
-
-function wordsOf(error: unknown): string {
-  if (error instanceof BerthError) return `${error.message} ${problemOf(error).wayOut}`;
-  const isExpected =
-    error instanceof ConfigError || error instanceof StoreOpenError || error instanceof DataFolderInUse;
-  if (isExpected) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+/** The sandboxes have died with it, and nobody is left who could make others. */
+async function leaveWithoutSupervisor(platform: Platform | null): Promise<void> {
+  process.stderr.write(
+    'berth: the supervisor ended, and all sandboxes with it; this server ends too. Start the platform again: npm start\n',
+  );
+  setTimeout(() => process.exit(EXIT_SUPERVISOR_LOST), LOST_MS);
+  await platform?.lose();
 }

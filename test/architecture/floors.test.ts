@@ -29,6 +29,20 @@ const PURE_MODULES = new Set([
 /** One helper of the kernel deletes trees (style, 12): its subject is the file system. */
 const KERNEL_IO = new Set(['src/kernel/tree-removal.ts']);
 const MAX_LINES = 400;
+/** The process that may be root: all that it ever loads comes from these folders, and these packages. */
+const PRIVILEGED = {
+  entry: 'src/supervisor/main.ts',
+  folders: ['supervisor', 'config', 'contracts', 'drivers', 'kernel', 'modules', 'store', 'telemetry'],
+  /** Of folders that do more, only these files. */
+  files: {
+    modules: ['runtime-bundle.ts'],
+    store: ['master-key.ts', 'store-open-error.ts', 'sqlite/sqlite-files.ts'],
+    telemetry: ['logger.ts', 'pretty-line.ts'],
+  } as Readonly<Record<string, readonly string[]>>,
+  packages: ['esbuild', 'pino', 'zod'],
+  /** Nobody speaks to it but its server, over a socket that it made. */
+  neverUses: /\bnode:(?:https?|http2|tls|dgram|dns|vm|worker_threads)\b/,
+} as const;
 
 interface Source {
   readonly file: string;
@@ -94,6 +108,34 @@ it('a folder imports only from lower floors', () => {
   );
   expect(problems).toEqual([]);
 });
+
+it('the supervisor, which may be root, loads little: nothing that serves HTTP, opens the database or reads tenants’ code', () => {
+  const byFile = new Map(sources.map((source) => [source.file, source]));
+  const loaded = new Set<string>();
+  const problems: string[] = [];
+  const load = (file: string): void => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    const [folder, name] = [folderOf(file), file.split('/').slice(2).join('/')];
+    const isAllowed =
+      PRIVILEGED.folders.includes(folder as never) && (PRIVILEGED.files[folder]?.includes(name) ?? true);
+    if (!isAllowed) problems.push(`${PRIVILEGED.entry} comes to load ${file}, which is no business of root.`);
+    for (const one of byFile.get(file)!.imports.filter(({ isTypeOnly }) => !isTypeOnly)) {
+      const target = targetOf(file, one);
+      if (target !== null) load(target);
+      else if (!isForSupervisor(one.specifier))
+        problems.push(`${file}:${one.line} imports ${one.specifier}, which the supervisor comes to load.`);
+    }
+  };
+  load(PRIVILEGED.entry);
+  expect(problems).toEqual([]);
+  expect(loaded.size).toBeGreaterThan(30);
+});
+
+function isForSupervisor(specifier: string): boolean {
+  if (specifier.startsWith('node:')) return !PRIVILEGED.neverUses.test(specifier);
+  return PRIVILEGED.packages.includes(packageOf(specifier) as never);
+}
 
 it('nothing that is shipped imports a test or a fake', () => {
   const problems = shipped.flatMap(({ file, imports }) =>

@@ -58,13 +58,15 @@ const WRAPPER = `
 import { runChild } from ${url('scripts/run-child.mjs')};
 const env = { ...process.env, BERTH_FOLLOW_PID: String(process.pid) };
 const args = ['--import', ${url('scripts/follow-parent.mjs')}, process.argv[2], process.argv[3]];
-process.exitCode = await runChild(process.execPath, args, { env, ownSession: true });
+process.exitCode = await runChild(process.execPath, args, { env, ownSession: true, restarts: 2 });
 `;
 
 interface Running {
   readonly wrapper: ChildProcess;
   readonly serverPid: number;
   readonly signals: () => string[];
+  /** Of every server so far. */
+  readonly pids: () => number[];
 }
 
 async function startWrapped(env: Record<string, string> = {}): Promise<Running> {
@@ -84,7 +86,11 @@ async function startWrapped(env: Record<string, string> = {}): Promise<Running> 
     }
   };
   const first = await until('the server', () => lines().find((line) => line.startsWith('pid ')));
-  return { wrapper: child, serverPid: Number(first.slice(4)), signals: () => lines().slice(1) };
+  const pids = (): number[] =>
+    lines()
+      .filter((line) => line.startsWith('pid '))
+      .map((line) => Number(line.slice(4)));
+  return { wrapper: child, serverPid: Number(first.slice(4)), signals: () => lines().slice(1), pids };
 }
 
 describe('npm start', () => {
@@ -106,6 +112,28 @@ describe('npm start', () => {
     process.kill(wrapper.pid!, 'SIGKILL');
     await until('the server to end', () => !isAlive(serverPid));
     expect(signals()).toEqual(['SIGTERM']);
+  });
+});
+
+describe('npm start, when the platform is killed', () => {
+  it('starts it again, a few times', async () => {
+    const { wrapper, pids } = await startWrapped();
+    const ended = new Promise((resolve) => wrapper.once('exit', resolve));
+    for (const count of [1, 2, 3]) {
+      const found = await until(`server ${count}`, () => pids()[count - 1]);
+      process.kill(found, 'SIGKILL');
+    }
+    expect(await ended).toBe(128 + 9);
+    expect(pids()).toHaveLength(3);
+  });
+
+  it('does not start it again when it was told to end', async () => {
+    const { wrapper, serverPid, pids } = await startWrapped();
+    const ended = new Promise((resolve) => wrapper.once('exit', resolve));
+    wrapper.kill('SIGTERM');
+    process.kill(serverPid, 'SIGKILL');
+    expect([7, 128 + 9]).toContain(await ended);
+    expect(pids()).toHaveLength(1);
   });
 });
 

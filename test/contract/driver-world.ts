@@ -54,6 +54,8 @@ export class DriverWorld {
   /** Open to the uids of sandboxes, as a run directory is. */
   readonly dir = mkdtempSync(join(tmpdir(), 'berth-driver-'));
   readonly runDir = join(this.dir, 'run');
+  /** Where the directories of channels are. */
+  readonly channelsDir = join(this.runDir, 'channels');
   readonly exits: SandboxExit[] = [];
   readonly warnings: string[] = [];
   readonly driver: Driver;
@@ -66,7 +68,7 @@ export class DriverWorld {
 
   place(): DriverPlace {
     chmodSync(this.dir, 0o711);
-    mkdirSync(this.runDir, { recursive: true });
+    mkdirSync(this.channelsDir, { recursive: true });
     return {
       runDir: this.runDir,
       rootDir: sharedRoot,
@@ -94,7 +96,7 @@ export class DriverWorld {
   /** A channel directory that listens; no sandbox yet. */
   async prepare(): Promise<Probe> {
     const id = newSandboxId();
-    const probe = new Probe(id, join(this.runDir, id));
+    const probe = new Probe(id, join(this.channelsDir, id));
     await probe.listen();
     this.#probes.push(probe);
     return probe;

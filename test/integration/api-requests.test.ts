@@ -218,6 +218,7 @@ describe('health', () => {
   afterEach(() => {
     world.isReady = true;
     world.isStopping = false;
+    world.isSupervised = true;
   });
 
   it('is 200 as long as the process turns, also when it is not ready', async () => {
@@ -234,6 +235,9 @@ describe('health', () => {
     expect(await ready()).toMatchObject({ status: 503, body: { reasons: ['the platform is stopping'] } });
     world.isReady = true;
     world.isStopping = false;
+    world.isSupervised = false;
+    expect(await ready()).toMatchObject({ status: 503, body: { reasons: ['the supervisor is gone'] } });
+    world.isSupervised = true;
     const { ping } = world.store;
     world.store.ping = () => Promise.reject(new Error('locked'));
     expect(await ready()).toMatchObject({ status: 503, body: { reasons: ['the store does not answer'] } });

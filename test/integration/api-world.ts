@@ -51,6 +51,7 @@ export class ApiWorld {
   readonly reported: Record<string, unknown>[] = [];
   isReady = true;
   isStopping = false;
+  isSupervised = true;
   url = '';
   operator = '';
   store!: Store;
@@ -125,6 +126,7 @@ export class ApiWorld {
       logs: this.logs,
       isReady: () => this.isReady,
       isStopping: () => this.isStopping,
+      isSupervised: () => this.isSupervised,
       metrics: async () => 'berth_up 1\n',
       metricsPublic: options.metricsPublic ?? false,
       facts,

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { groupNameOf } from '../../src/drivers/jail/jail-ground.ts';
-import { runDirFor } from '../../src/server/run-dir.ts';
+import { runDirFor } from '../../src/supervisor/run-dir.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const MAX_DEPTH = 6;
@@ -16,6 +16,27 @@ export function instanceOf(dataDir: string): string {
   return groupNameOf(runDirOf(dataDir));
 }
 
+/** The server that a supervisor has started. @returns null when there is none, as between two of them */
+export function serverOf(supervisorPid: number): number | null {
+  const children = readProc(`${supervisorPid}/task/${supervisorPid}/children`).split(' ').filter(Boolean);
+  const server = children.find((pid) => readProc(`${pid}/cmdline`).includes('/src/server/main.ts'));
+  return server === undefined ? null : Number(server);
+}
+
+/** A process that has ended, but whose parent has not looked yet, does not run. */
+export function isRunning(pid: number): boolean {
+  const state = /^State:\s+(\w)/m.exec(readProc(`${pid}/status`))?.[1];
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+function readProc(path: string): string {
+  try {
+    return readFileSync(`/proc/${path}`, 'utf8');
+  } catch {
+    return ''; // it ended while we looked
+  }
+}
+
 /** Pids of the processes of an instance's sandboxes, by cgroup: one entry for each sandbox. */
 export function sandboxProcesses(instance: string): Map<string, number[]> {
   const found = new Map<string, number[]>();
@@ -27,13 +48,7 @@ export function sandboxProcesses(instance: string): Map<string, number[]> {
 }
 
 function cgroupPath(pid: string, instance: string): string | null {
-  let text;
-  try {
-    text = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-  } catch {
-    return null; // it ended while we looked
-  }
-  return new RegExp(`^\\d+:[^:]*:(.*/${instance}/.+)$`, 'm').exec(text)?.[1] ?? null;
+  return new RegExp(`^\\d+:[^:]*:(.*/${instance}/.+)$`, 'm').exec(readProc(`${pid}/cgroup`))?.[1] ?? null;
 }
 
 /** Folders of cgroups that belong to the instance. */

@@ -6,7 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { existsSync } from 'node:fs';
-import { instanceCgroups, instanceMounts, instanceOf, runDirOf, sandboxProcesses } from './host.ts';
+import {
+  instanceCgroups,
+  instanceMounts,
+  instanceOf,
+  isRunning,
+  runDirOf,
+  sandboxProcesses,
+  serverOf,
+} from './host.ts';
 
 export const projectRoot = new URL('../..', import.meta.url).pathname;
 
@@ -59,6 +67,10 @@ export async function eventually<T>(
   }
 }
 
+function expectGone(pid: number): void {
+  if (isRunning(pid)) throw new Error(`the server ${pid} does not end`);
+}
+
 export class TestPlatform {
   readonly url: string;
   readonly dataDir: string;
@@ -83,7 +95,15 @@ export class TestPlatform {
     return platform;
   }
 
+  /** The server: gateway, API and store. */
   get pid(): number {
+    const pid = serverOf(this.supervisorPid);
+    if (pid === null) throw new Error(`there is no server: ${this.#output}`);
+    return pid;
+  }
+
+  /** The process that was started: it makes sandboxes and keeps the server running. */
+  get supervisorPid(): number {
     return this.#child!.pid!;
   }
 
@@ -111,7 +131,7 @@ export class TestPlatform {
   }
 
   async restart(env: Record<string, string> = {}): Promise<void> {
-    const child = spawn(process.execPath, ['src/server/main.ts'], {
+    const child = spawn(process.execPath, ['src/supervisor/main.ts'], {
       cwd: projectRoot,
       env: { PATH: process.env['PATH'] ?? '', HOME: this.dataDir, ...this.#env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -132,14 +152,18 @@ export class TestPlatform {
     this.token = (await readFile(join(this.dataDir, 'admin-token'), 'utf8')).trim();
   }
 
-  /** Ends the platform by a signal and waits until its process is gone. @returns its exit code */
+  /** Ends the platform by a signal to its supervisor and waits until both processes are gone. @returns the exit code */
   async end(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | null> {
     const child = this.#child;
     if (child === null || child.exitCode !== null || child.signalCode !== null)
       return child?.exitCode ?? null;
+    const server = serverOf(child.pid!);
     const gone = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
-    return gone;
+    const code = await gone;
+    // A supervisor that is killed leaves its server a moment to say so.
+    if (server !== null) await eventually(() => expectGone(server), 5_000);
+    return code;
   }
 
   /** @throws when anything is left on the host */

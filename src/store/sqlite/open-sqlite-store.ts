@@ -1,5 +1,4 @@
 /** The store in two SQLite files: `berth.db`, which survives anything, and `logs.db`, which is best effort. */
-import { existsSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -16,6 +15,7 @@ import { type StoreLog, Writer } from '../sql/writer.ts';
 import { StoreOpenError } from '../store-open-error.ts';
 import type { Store } from '../store.ts';
 import { nodeSqliteDialect } from './node-sqlite-dialect.ts';
+import { LOGS_FILE, MAIN_FILE } from './sqlite-files.ts';
 
 export interface SqliteStoreOptions {
   /** Made when it is not there, mode 0700; the files in it have mode 0600. */
@@ -28,17 +28,10 @@ export interface SqliteStoreOptions {
 /** How long a statement waits for another process that writes, as an old and a new server do during an upgrade. */
 const BUSY_TIMEOUT_MS = 5_000;
 const MAX_WAL_BYTES = 64 * 1024 * 1024;
-const MAIN_FILE = 'berth.db';
-const LOGS_FILE = 'logs.db';
 
 const sqliteTypes: SchemaTypes = {
   autoNumber: { type: 'integer', define: (column) => column.primaryKey().autoIncrement() },
 };
-
-/** Whether there is a database in `dir`, so that a master key that is gone must not be replaced by a new one. */
-export function hasSqliteStore(dir: string): boolean {
-  return existsSync(join(dir, MAIN_FILE));
-}
 
 /** @throws StoreOpenError when a file is damaged, made by a newer Berth, or sealed under another master key */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {

@@ -1,21 +1,16 @@
 /** Which driver makes the sandboxes: the configured one, or the jail. Isolation is never given up without being asked. */
 import { ConfigError } from '../config/config-error.ts';
 import type { Config } from '../config/settings.ts';
-import type { Driver, DriverFacts } from '../drivers/driver.ts';
-
-export interface ChosenDriver {
-  readonly driver: Driver;
-  readonly facts: DriverFacts;
-}
+import type { Driver } from '../drivers/driver.ts';
 
 /** @throws ConfigError when the driver cannot make sandboxes on this host, with the way out */
 export async function chooseDriver(
   wanted: Config['driver'],
   create: Readonly<Record<'jail' | 'process', () => Driver>>,
-): Promise<ChosenDriver> {
+): Promise<Driver> {
   const driver = create[wanted === 'auto' ? 'jail' : wanted]();
   const facts = await driver.facts();
-  if (facts.isUsable) return { driver, facts };
+  if (facts.isUsable) return driver;
   await driver.close();
   throw new ConfigError([
     {
