@@ -10,6 +10,8 @@ import { blankUnusedImports } from './unused-imports.ts';
 /** Above this no syntax tree is made: the form is left to the runtime. */
 const MAX_TREE_CHARS = 2 * 1024 * 1024;
 const SCRIPT_PARAMETERS = ['exports', 'require', 'module', '__filename', '__dirname'];
+/** Blanks within the line only: `\s` would run on over empty lines from each of them, and take hours for a megabyte of them. */
+const MODULE_SYNTAX = /^[^\S\n\r\u2028\u2029]*(?:import|export)\b/m;
 
 type Evaluate = 'script' | 'module';
 type Invalid = Extract<Analysis, { kind: 'invalid' }>;
@@ -92,7 +94,7 @@ function parseAs(evaluate: Evaluate, text: string): Parsed {
 /** The script failed on `import`, `export` or `await`: then the error as a module is the one that helps. */
 function hasModuleSyntax(text: string, failed: Invalid): boolean {
   if (/'import' and 'export'|'import\.meta'/.test(failed.reason)) return true;
-  return /^\s*(?:import|export)\b/m.test(text);
+  return MODULE_SYNTAX.test(text);
 }
 
 function checkedByV8(text: string, parsed: Parsed): Parsed {
@@ -125,6 +127,6 @@ function withoutTree(text: string, { moduleKind }: AnalysisRequest): Analysis {
   if (moduleKind === 'esm') return fine('module');
   const failure = compiles(text);
   if (failure === null) return fine('script');
-  const isModule = moduleKind === null && /^\s*(?:import|export)\b/m.test(text);
+  const isModule = moduleKind === null && MODULE_SYNTAX.test(text);
   return isModule ? fine('module') : failure;
 }

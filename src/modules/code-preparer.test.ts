@@ -224,6 +224,19 @@ describe('hostile text', () => {
     expect((await prepare('module.exports = (cb) => {}')).form).toBe('webtask');
   });
 
+  it('of empty lines holds up nobody: the place of its error comes at once', async () => {
+    // With a search that starts anew on each line this took minutes, and everybody's next deploy waited for it.
+    expect(await failure(`${'\n'.repeat(400_000)})`)).toMatchObject({
+      code: 'CODE_INVALID',
+      facts: { reason: 'Unexpected token', line: 400_001 },
+    });
+  });
+
+  it('may hold long lists, also in TypeScript', async () => {
+    const list = `import type { A } from './a.ts';\nexport default { fetch: () => [${'1,'.repeat(200_000)}] };`;
+    expect(await prepare(list, 'a.ts')).toMatchObject({ form: 'fetch', evaluate: 'module' });
+  });
+
   it('that is large is not looked at more closely', async () => {
     const text = `module.exports = (cb) => cb(null, "${'x'.repeat(3_000_000)}")`;
     expect(await prepare(text)).toMatchObject({ form: 'auto', evaluate: 'script' });

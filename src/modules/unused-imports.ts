@@ -14,11 +14,21 @@ export function blankUnusedImports(code: string, program: acorn.Program): string
   const imports = program.body.filter((node) => node.type === 'ImportDeclaration');
   if (imports.every(({ specifiers }) => specifiers.length === 0)) return code;
   const used = namesUsed(program);
-  const blanks = imports.flatMap((node) => unusedRanges(node, used, code));
-  let result = code;
-  for (const { start, end } of blanks)
-    result = result.slice(0, start) + result.slice(start, end).replace(/[^\r\n]/g, ' ') + result.slice(end);
-  return result;
+  return blanked(
+    code,
+    imports.flatMap((node) => unusedRanges(node, used, code)),
+  );
+}
+
+/** @param ranges ascending, none within another */
+function blanked(code: string, ranges: readonly Range[]): string {
+  const pieces: string[] = [];
+  let at = 0;
+  for (const { start, end } of ranges) {
+    pieces.push(code.slice(at, start), code.slice(start, end).replace(/[^\r\n]/g, ' '));
+    at = end;
+  }
+  return pieces.join('') + code.slice(at);
 }
 
 function unusedRanges(node: acorn.ImportDeclaration, used: ReadonlySet<string>, code: string): Range[] {
@@ -40,7 +50,8 @@ function namesUsed(program: acorn.Program): ReadonlySet<string> {
   const stack: unknown[] = program.body.filter(({ type }) => type !== 'ImportDeclaration');
   while (stack.length > 0) {
     const node = stack.pop();
-    if (Array.isArray(node)) stack.push(...(node as unknown[]));
+    // One by one: an array may hold more than a call takes arguments.
+    if (Array.isArray(node)) for (const one of node as unknown[]) stack.push(one);
     else if (typeof node === 'object' && node !== null) visit(node as acorn.AnyNode, names, stack);
   }
   return names;

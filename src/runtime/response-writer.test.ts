@@ -1,3 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FrameFlag, FrameType, INITIAL_WINDOW_BYTES, MAX_DATA_BYTES } from '../contracts/frames.ts';
@@ -30,6 +33,9 @@ function setUp(): { writer: ResponseWriter; frames: string[]; received: Buffer[]
   };
   return { writer, frames, received, endTurn };
 }
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 describe('a response', () => {
   it('that ends in its turn is one frame', () => {
@@ -93,6 +99,30 @@ describe('a response', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('lets go of what it has sent, though its queue never runs empty', async () => {
+    const { writer, received, endTurn } = setUp();
+    const written: WeakRef<Uint8Array>[] = [];
+    const write = (bytes: number): void => {
+      const chunk = new Uint8Array(bytes);
+      written.push(new WeakRef(chunk));
+      writer.write(chunk);
+    };
+    writer.begin(200, []);
+    write(1_000);
+    endTurn();
+    write(INITIAL_WINDOW_BYTES);
+    for (let round = 0; round < 20; round++) {
+      write(MAX_DATA_BYTES);
+      writer.granted(MAX_DATA_BYTES);
+      expect(writer.queuedBytes).toBe(1_000);
+    }
+    received.length = 0;
+    // Until the end of its turn a WeakRef keeps what it names (ECMA-262, 9.9.3).
+    await nextTurn();
+    collectGarbage();
+    expect(written.filter((chunk) => chunk.deref() !== undefined).length).toBeLessThan(4);
   });
 
   it.each([

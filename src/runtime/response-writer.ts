@@ -9,6 +9,9 @@ import { encodeResponseHead } from '../kernel/frame-heads.ts';
 export const HIGH_WATER_BYTES = 64 * 1024;
 const HEAD_FIXED_BYTES = 4;
 const STRING_BYTES = 4;
+const SENT = new Uint8Array();
+/** Slots of the queue that may lie behind before they are given up. */
+const SENT_SLOTS = 64;
 
 export class ResponseInvalid extends Error {
   override readonly name = 'ResponseInvalid';
@@ -139,11 +142,20 @@ export class ResponseWriter {
     this.#credit -= bytes;
     this.#queuedBytes -= bytes;
     if (isPartial) return;
-    this.#next++;
+    // A reader that is always a little behind never lets the queue run empty: what was sent is let go of at once.
+    this.#queue[this.#next++] = SENT;
     if (this.#queuedBytes === 0) {
       this.#queue = [];
       this.#next = 0;
-    }
+    } else if (this.#next >= SENT_SLOTS && this.#next * 2 > this.#queue.length) this.#dropSlots();
+  }
+
+  /** Without methods of arrays, which tenants' code may have replaced. */
+  #dropSlots(): void {
+    const rest: Uint8Array[] = [];
+    for (let index = this.#next; index < this.#queue.length; index++) rest[rest.length] = this.#queue[index]!;
+    this.#queue = rest;
+    this.#next = 0;
   }
 
   #sendLast(type: FrameType, payload: Uint8Array): void {
