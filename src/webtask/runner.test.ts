@@ -81,6 +81,12 @@ describe('a named webtask', () => {
       [face.operator, false],
     ] as const)
       expect(hasHeader(await run('/api/run/acme/hello', bearer(token)), 'authorization')).toBe(isSeen);
+    for (const [token, isSeen] of [
+      [runOnly, true],
+      [face.manager, false],
+      [face.operator, false],
+    ] as const)
+      expect((await run(`/api/run/acme/hello?a=1&key=${token}`)).url.includes(token)).toBe(isSeen);
   });
 
   it('that wants a token, takes it by header or key, and hides one that may manage', async () => {
@@ -183,6 +189,14 @@ describe('an unnamed webtask', () => {
     const seen = await run(`${location}&a=1`, { method: 'POST', body: 'input' });
     expect(seen).toMatchObject({ method: 'POST', url: '/api/run/acme?a=1', body: 'input' });
     expect(await run('/api/run/acme', bearer(token))).toMatchObject({ method: 'GET', fn: seen.fn });
+  });
+
+  it('does not see a token of its tenant that names it and manages as well', async () => {
+    const { token: own } = await issue({ code: CODE });
+    const claims = { url: peekClaims(own)!['url'] };
+    const { token } = await face.tokens.issue({ scopes: ['manage', 'run'], tenant: acme, claims });
+    expect(hasHeader(await run('/api/run/acme', bearer(own)), 'authorization')).toBe(true);
+    expect(hasHeader(await run('/api/run/acme', bearer(token)), 'authorization')).toBe(false);
   });
 
   it('does not run by its name without a token, nor by a token for the container of another', async () => {

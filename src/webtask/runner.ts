@@ -5,7 +5,7 @@ import { BerthError, toBerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import type { Control } from '../control/control.ts';
 import type { Directory, ExchangeOptions, Invoker, Route } from '../invoke/invoker.ts';
-import { headersForPublic, headersOfCaller } from '../invoke/caller-token.ts';
+import { headersForPublic, headersOfCaller, saysThatItManages } from '../invoke/caller-token.ts';
 import { drainBody, refusedBounds } from '../invoke/body-drain.ts';
 import { rawProblem } from '../invoke/problem.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -86,7 +86,7 @@ export class Runner {
     if (target.name === null) return null;
     const route = this.#parts.directory.find(target.container, target.name);
     if (route === null || route.access !== 'public' || route.tenant.state !== 'active') return null;
-    return { route, options: optionsOf(request.url!, headersForPublic(request)) };
+    return { route, options: optionsForPublic(target, request) };
   }
 
   async #handleGuarded(call: RunCall): Promise<void> {
@@ -111,8 +111,7 @@ export class Runner {
       return this.#byToken(await authenticate(verifier, tokenFor(target, request), tenant), target, request);
     const route = directory.find(tenant, target.name);
     if (route === null) throw notFound(tenant, target.name);
-    if (route.access === 'public')
-      return { route, options: optionsOf(request.url!, headersForPublic(request)) };
+    if (route.access === 'public') return { route, options: optionsForPublic(target, request) };
     const principal = await authenticate(verifier, tokenFor(target, request), tenant);
     mustRun(principal, tenant, target.name);
     return { route, options: optionsOf(withoutKey(request.url!), headersOfCaller(request, principal)) };
@@ -126,7 +125,7 @@ export class Runner {
     if (isOwn) mustRun(principal, reference.tenant, reference.name);
     const route = isOwn ? this.#parts.directory.find(reference.tenant, reference.name) : null;
     if (route === null) throw notFound(target.container, 'of this token');
-    return { route, options: optionsOf(withoutKey(request.url!)) };
+    return { route, options: optionsOf(withoutKey(request.url!), headersOfCaller(request, principal)) };
   }
 
   /** The body is the program; it runs as a GET without a body. */
@@ -182,6 +181,13 @@ export class Runner {
 
 function optionsOf(url: string, headers?: readonly string[]): ExchangeOptions {
   return { url, basePath: '', writeError: writeRunError, ...(headers === undefined ? {} : { headers }) };
+}
+
+/** `key` may be a word of the function's own here, so it stays, unless it is a token that may do more than the code. */
+function optionsForPublic({ query }: RunTarget, request: IncomingMessage): ExchangeOptions {
+  const key = queryValue(query, 'key');
+  const url = key !== null && saysThatItManages(key) ? withoutKey(request.url!) : request.url!;
+  return optionsOf(url, headersForPublic(request));
 }
 
 function tokenFor(target: RunTarget, request: IncomingMessage): string | null {
