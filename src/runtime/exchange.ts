@@ -91,6 +91,7 @@ export class Exchange implements ResponseOwner {
     try {
       this.#abort?.abort();
       this.onAbort?.();
+      this.body.breakOff();
     } finally {
       this.#finish();
     }

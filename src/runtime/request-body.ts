@@ -7,6 +7,7 @@ export class RequestBody {
   readonly #grant: (bytes: number) => void;
   #chunks: Buffer[] | null = null;
   #isEnded: boolean;
+  #isBroken = false;
   #taken = 0;
   /** Set by the reader when `take` gave nothing; called when there is more, or the end. Set anew after each call. */
   onReadable: (() => void) | null = null;
@@ -20,7 +21,12 @@ export class RequestBody {
 
   /** Everything has been received and taken. */
   get isFinished(): boolean {
-    return this.#isEnded && this.#chunks === null;
+    return this.#isEnded && this.#chunks === null && !this.#isBroken;
+  }
+
+  /** The rest will not come: the caller is gone. */
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   get isEnded(): boolean {
@@ -28,12 +34,20 @@ export class RequestBody {
   }
 
   receive(chunk: Buffer, isEnd: boolean): void {
-    if (this.#isEnded) return;
+    if (this.#isEnded || this.#isBroken) return;
     this.#isEnded = isEnd;
     if (chunk.length > 0) {
       if (this.#chunks === null) this.#chunks = [chunk];
       else this.#chunks[this.#chunks.length] = chunk;
     }
+    this.#wake();
+  }
+
+  /** What was not taken yet is nobody's any more. */
+  breakOff(): void {
+    if (this.isFinished || this.#isBroken) return;
+    this.#isBroken = true;
+    this.#chunks = null;
     this.#wake();
   }
 

@@ -146,6 +146,54 @@ it.each([
   expect(peer.logs[0]!.text).toMatch(/^aborted(?: true)?$/);
 });
 
+it.each([
+  ['text', 'await request.text()'],
+  ['a reader', 'const r = request.body.getReader(); while (!(await r.read()).done);'],
+  ['an iterator', 'for await (const chunk of request.body);'],
+])('who reads a body by %s hears that the rest will not come', async (_way, reading) => {
+  peer = await RuntimePeer.start();
+  await peer.load(
+    `export default async (request) => { try { ${reading} } catch (error) { console.log(error.name) } return new Response("x") }`,
+    esm,
+  );
+  const answer = peer.open({ method: 'POST', isOpen: true });
+  await answer.write(Buffer.from('the beginning'));
+  peer.ping(1);
+  await peer.until(() => peer.pongs.length === 1, 'a pong');
+  answer.cancel();
+  await answer.over();
+  await peer.until(() => peer.logs.length === 1, 'the log line');
+  expect(peer.logs[0]!.text).toBe('AbortError');
+});
+
+it('who gives a body up in the midst of reading it is not disturbed by the rest', async () => {
+  peer = await RuntimePeer.start();
+  await peer.load(
+    `export default async (request) => {
+      const reader = request.body.getReader();
+      await reader.read();
+      const next = reader.read();
+      await new Promise(setImmediate);
+      await reader.cancel();
+      console.log('given up', (await next).done);
+      await new Promise((resolve) => request.signal.addEventListener('abort', resolve));
+      return new Response('x');
+    }`,
+    esm,
+  );
+  const answer = peer.open({ method: 'POST', isOpen: true });
+  await answer.write(Buffer.from('the beginning'));
+  await peer.until(() => peer.logs.length === 1, 'the log line');
+  expect(peer.logs[0]!.text).toBe('given up true');
+  await answer.write(Buffer.from('the rest'));
+  peer.ping(1);
+  await peer.until(() => peer.pongs.length === 1, 'a pong');
+  answer.cancel();
+  await answer.over();
+  // It lives: a request without a body fails by itself.
+  expect((await peer.call()).failure?.code).toBe('FUNCTION_FAILED');
+});
+
 it('many invocations at once get their own answers', async () => {
   peer = await RuntimePeer.start();
   await peer.load(

@@ -1,6 +1,5 @@
 /** A request as the Fetch standard's `Request`; its body streams, its signal fires when the caller is gone. */
 import type { Exchange } from '../exchange.ts';
-import type { RequestBody } from '../request-body.ts';
 import { headerValue } from './header-names.ts';
 
 /** What may stand in a URL as host and port; anything else becomes `localhost`. */
@@ -12,7 +11,7 @@ export function createFetchRequest(exchange: Exchange): Request {
   const host = headerValue(headers, 'host');
   const init: RequestInit = { method, headers: pairs(headers) };
   if (method !== 'GET' && method !== 'HEAD' && !exchange.body.isFinished)
-    Object.assign(init, { body: bodyStream(exchange.body), duplex: 'half' });
+    Object.assign(init, { body: bodyStream(exchange), duplex: 'half' });
   const request = new Request(`${scheme}://${HOST.test(host) ? host : 'localhost'}${url}`, init);
   // A signal of its own for each request costs more than all the rest; most functions never look at it.
   Object.defineProperty(request, 'signal', {
@@ -31,7 +30,8 @@ function pairs(raw: readonly string[]): [string, string][] {
 }
 
 /** One piece is taken for each pull; the copy keeps tenants away from the buffer that all invocations share. */
-function bodyStream(body: RequestBody): ReadableStream<Uint8Array> {
+function bodyStream(exchange: Exchange): ReadableStream<Uint8Array> {
+  const { body } = exchange;
   const pull = (controller: ReadableByteStreamController): Promise<void> | undefined => {
     const chunk = body.take();
     if (chunk !== null) {
@@ -43,11 +43,21 @@ function bodyStream(body: RequestBody): ReadableStream<Uint8Array> {
       controller.byobRequest?.respond(0);
       return undefined;
     }
-    return new Promise((resolve) => {
+    // As `signal` says it: who reads must not wait for ever.
+    if (body.isBroken) throw exchange.signal.reason;
+    return new Promise((resolve, reject) => {
       body.onReadable = () => {
-        resolve(pull(controller));
+        // Thrown from here it would count as an error that nobody caught, and end the process.
+        try {
+          resolve(pull(controller));
+        } catch (error) {
+          reject(error);
+        }
       };
     });
   };
-  return new ReadableStream({ type: 'bytes', pull }, { highWaterMark: 0 });
+  const cancel = (): void => {
+    body.onReadable = null;
+  };
+  return new ReadableStream({ type: 'bytes', pull, cancel }, { highWaterMark: 0 });
 }
