@@ -1,5 +1,6 @@
 import { type ApiLimit, apiLimits } from '../../src/api/api-limits.ts';
 import { type LimitDefinition, limitDefinitions } from '../../src/contracts/limits.ts';
+import { webtaskLimits } from '../../src/webtask/webtask-limits.ts';
 import { code, GENERATED, table } from './markdown.ts';
 
 export function limitsPage(): string {
@@ -7,11 +8,6 @@ export function limitsPage(): string {
     code(name),
     limit.says,
     ...[limit.default, limit.floor, limit.ceiling].map((value) => amount(value, limit.unit)),
-  ]);
-  const fixed = Object.entries(apiLimits).map(([name, limit]: [string, ApiLimit]) => [
-    code(name),
-    limit.says,
-    amount(limit.value, limit.unit),
   ]);
   return `# Limits
 
@@ -30,8 +26,23 @@ ${table(['limit', 'what it limits', 'default', 'floor', 'ceiling'], own)}
 
 The same for every tenant.
 
-${table(['limit', 'what it limits', 'value'], fixed)}
+${fixedTable(apiLimits)}
+
+## Of the webtask API
+
+The same for every container ([webtask](webtask.md)).
+
+${fixedTable(webtaskLimits)}
 `;
+}
+
+function fixedTable(limits: Readonly<Record<string, ApiLimit>>): string {
+  const rows = Object.entries(limits).map(([name, limit]) => [
+    code(name),
+    limit.says,
+    amount(limit.value, limit.unit),
+  ]);
+  return table(['limit', 'what it limits', 'value'], rows);
 }
 
 const KiB = 1024;
