@@ -171,6 +171,7 @@ describe('what is wrong', () => {
 
   it('is a flag without its value, and two keys at once', () => {
     expect(problemsOf({ argv: ['--port'] })).toContain('--port: the value is missing');
+    expect(problemsOf({ argv: ['--config'] })).toContain('--config: the value is missing');
     expect(problemsOf({ argv: ['--port', '--host', 'x'] })).toContain('--port: the value is missing');
     expect(problemsOf({ env: { BERTH_MASTER_KEY: 'A'.repeat(43), BERTH_MASTER_KEY_FILE: 'k' } })).toContain(
       'both are set',

@@ -31,9 +31,10 @@ export function readFlags(argv: readonly string[]): Source & { readonly file: st
     }
     const next = argv[index + 1];
     const isSwitch = name !== undefined && settings[name].kind.isSwitch;
-    const text = inline ?? (next !== undefined && !next.startsWith('--') && !isSwitch ? argv[++index] : null);
-    if (name === undefined) file = text ?? '';
-    else if (text !== null || isSwitch)
+    const text =
+      inline ?? (next !== undefined && !next.startsWith('--') && !isSwitch ? argv[++index]! : null);
+    if (name === undefined && text !== null) file = text;
+    else if (name !== undefined && (text !== null || isSwitch))
       values.set(name, { where: flag, value: fromText(name, text ?? 'true') });
     else problems.push({ where: flag, what: 'the value is missing', wayOut: `Write ${flag}=<value>.` });
   }
