@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
 import { CompactEncrypt, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, TestPlatform } from '../support/platform.ts';
@@ -327,7 +326,7 @@ it('SIGTERM lets what runs finish, and then nothing is left', async () => {
   );
   await (await own.call('acme', 'slow')).text();
   const running = own.call('acme', 'slow');
-  await delay(300);
+  await eventually(async () => expect(await own.metric('berth_invocations_in_flight')).toBe(1));
   expect(own.sandboxes().size).toBeGreaterThan(0);
   expect(await own.end('SIGTERM')).toBe(0);
   expect(await (await running).json()).toEqual({ finished: true });
