@@ -271,6 +271,7 @@ describe('a response that is no HTTP', () => {
     ['two lengths', { status: 200, headers: ['content-length', '2', 'content-length', '3'] }],
     ['a longer body than it says', { status: 200, headers: ['content-length', '2'] }],
     ['a shorter body than it says', { status: 200, headers: ['content-length', '20'] }],
+    ['more headers than it may have', { status: 200, headers: ['x', 'y'.repeat(17_000)] }],
   ])('with %s is 502, and the function is stopped', async (_, head) => {
     play = (call) => call.respond(head, 'body');
     await serve();

@@ -288,6 +288,6 @@ describe('what a sandbox says', () => {
     await using world = await makeWorld();
     world.channels[0]!.events.onLog(null, 'info', 'hm');
     expect(world.logs).toEqual([]);
-    expect(world.channels[0]!.options.responseHeaderBytes).toBe(defaultLimits.responseHeaderBytes);
+    expect(world.channels[0]!.options.logBytesPerSecond).toBe(defaultLimits.logBytesPerSecond);
   });
 });

@@ -186,11 +186,10 @@ describe('changed limits', () => {
       ...runnable.current,
       cpuMillis: 300,
       logBytesPerSecond: 4_096,
-      responseHeaderBytes: 2_048,
     };
     await world.sandboxes.applyLimits(acme);
     expect(world.driver.updates).toMatchObject([{ id, limits: { cpuMillis: 300 } }]);
-    expect(channel).toMatchObject({ logRate: 4_096, headerLimit: 2_048 });
+    expect(channel).toMatchObject({ logRate: 4_096 });
     await world.sandboxes.applyLimits('nobody' as TenantId);
   });
 

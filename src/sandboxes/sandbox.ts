@@ -192,7 +192,6 @@ export class Sandbox {
     if (this.#runnable === null || this.#life.state === 'gone') return;
     const limits = this.#runnable.limits();
     this.#channel?.setLogRate(limits.logBytesPerSecond);
-    this.#channel?.setResponseHeaderLimit(limits.responseHeaderBytes);
     const wanted = sandboxLimitsOf(limits);
     if (areSameLimits(wanted, this.#limits)) return await (this.#limiting ?? undefined);
     this.#limits = wanted;
@@ -239,13 +238,12 @@ export class Sandbox {
   #connect(socket: Parameters<SandboxServices['openChannel']>[0]['socket']): void {
     if (this.#life.state === 'gone') return void socket.destroy();
     const { openChannel, defaultLimits, clock } = this.#services;
-    const { logBytesPerSecond, responseHeaderBytes } = defaultLimits();
+    const { logBytesPerSecond } = defaultLimits();
     const now = (): number => clock.monotonic();
     this.#channel = openChannel({
       socket,
       events: this.#events(),
       logBytesPerSecond,
-      responseHeaderBytes,
       now,
     });
   }

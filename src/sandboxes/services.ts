@@ -21,7 +21,6 @@ export interface OpenChannelOptions {
   readonly socket: Socket;
   readonly events: ChannelEvents;
   readonly logBytesPerSecond: number;
-  readonly responseHeaderBytes: number;
   /** milliseconds, monotonic */
   readonly now: () => number;
 }

@@ -36,8 +36,6 @@ export interface Channel {
   readonly progress: number;
   /** Bytes of log text accepted per second; changes at once. */
   setLogRate(bytesPerSecond: number): void;
-  /** Bytes a response head may have; changes at once. */
-  setResponseHeaderLimit(bytes: number): void;
   /** Ends the channel; every open invocation gets onFailed with this error. Idempotent. */
   close(error: BerthError): void;
 }

@@ -42,7 +42,6 @@ export interface HostChannelOptions {
   readonly socket: Socket;
   readonly events: ChannelEvents;
   readonly logBytesPerSecond: number;
-  readonly responseHeaderBytes: number;
   /** milliseconds, monotonic */
   readonly now: () => number;
 }
@@ -58,7 +57,6 @@ class HostChannel implements Channel {
   readonly #invocations = new Map<number, HostInvocation>();
   readonly #pings = new Set<number>();
   readonly #logMeter: LogMeter;
-  #responseHeaderBytes: number;
   #nextStream = 1;
   #saidHello = false;
   #isLoadSent = false;
@@ -70,12 +68,11 @@ class HostChannel implements Channel {
   #chunk: Buffer | null = null;
   progress = 0;
 
-  constructor({ socket, events, logBytesPerSecond, responseHeaderBytes, now }: HostChannelOptions) {
+  constructor({ socket, events, logBytesPerSecond, now }: HostChannelOptions) {
     this.#socket = socket;
     this.#events = events;
     this.#writer = new FrameWriter(socket, { ownsData: true });
     this.#logMeter = new LogMeter(logBytesPerSecond, now);
-    this.#responseHeaderBytes = responseHeaderBytes;
     const parser = new FrameParser(MAX_SANDBOX_PAYLOAD_BYTES, (type, flags, stream, payload) =>
       this.#onFrame(type, flags, stream, payload),
     );
@@ -124,10 +121,6 @@ class HostChannel implements Channel {
 
   setLogRate(bytesPerSecond: number): void {
     this.#logMeter.setRate(bytesPerSecond);
-  }
-
-  setResponseHeaderLimit(bytes: number): void {
-    this.#responseHeaderBytes = bytes;
   }
 
   close(error: BerthError): void {
@@ -211,10 +204,6 @@ class HostChannel implements Channel {
     if (invocation.isResponseBegun) throw new MalformedFrame('a second response');
     const { head, body } = decodeResponseHead(payload);
     this.progress++;
-    if (payload.length - body.length > this.#responseHeaderBytes) {
-      const reason = `its headers are larger than responseHeaderBytes (${this.#responseHeaderBytes})`;
-      return invocation.reject(new BerthError('RESPONSE_INVALID', { reason }));
-    }
     invocation.responded(head, this.#kept(body), (flags & FrameFlag.End) !== 0);
     if ((flags & FrameFlag.Done) !== 0) this.#finish(stream, invocation);
   }

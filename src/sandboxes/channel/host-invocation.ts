@@ -128,14 +128,6 @@ export class HostInvocation implements Invocation {
     this.#over(this.#isCancelled ? null : error);
   }
 
-  /** The host does not want this response: the caller hears of it now, the runtime is told to end. */
-  reject(error: BerthError): void {
-    const isTold = this.#isCancelled;
-    this.cancel('client-gone');
-    this.#isOver = true;
-    if (!isTold) this.#events.onFailed(error);
-  }
-
   #over(error: BerthError | null): void {
     if (this.#isOver) return;
     this.#isOver = true;

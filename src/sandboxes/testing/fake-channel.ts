@@ -54,7 +54,6 @@ export class FakeChannel implements Channel {
   readonly sent: string[] = [];
   progress = 0;
   logRate = 0;
-  headerLimit = 0;
   closedWith: BerthError | null = null;
   answersPings = true;
   /** The runtime has got the revision. */
@@ -93,10 +92,6 @@ export class FakeChannel implements Channel {
 
   setLogRate(bytesPerSecond: number): void {
     this.logRate = bytesPerSecond;
-  }
-
-  setResponseHeaderLimit(bytes: number): void {
-    this.headerLimit = bytes;
   }
 
   close(error: BerthError): void {
