@@ -11,6 +11,7 @@ export const apiLimits = {
     unit: 'bytes',
     says: 'body of one API request that is not a deploy',
   },
+  apiJsonValues: { value: 200_000, unit: 'count', says: 'values in the JSON of one API request' },
   apiBodyMs: { value: 60_000, unit: 'ms', says: 'time in which the body of an API request must arrive' },
   apiHandlerMs: {
     value: 180_000,

@@ -63,6 +63,14 @@ describe('a body', () => {
   );
 });
 
+it('a body of more values than any call needs is refused before they are made', async () => {
+  const bytes = Buffer.from(`{"source":"","env":[${'{},'.repeat(200_000)}{}]}`);
+  const large = { bytes: bytes.length, name: 'codeBytes' };
+  await expect(
+    readBody(Readable.from([bytes]), json, { limit: large, takesCode: true }),
+  ).rejects.toMatchObject({ code: 'BODY_TOO_LARGE', facts: { limit: 'apiJsonValues' } });
+});
+
 describe('the limit of a body', () => {
   it("of a deploy follows the tenant's codeBytes, with room for base64 and a source map in JSON", () => {
     const limits = { ...defaultLimits, codeBytes: 1_000_000 };

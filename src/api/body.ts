@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { BerthError } from '../contracts/errors.ts';
 import type { Limits } from '../contracts/limits.ts';
+import { hasAtMostValues } from '../kernel/json-values.ts';
 import { apiLimits } from './api-limits.ts';
 import type { RawBody } from './route.ts';
 
@@ -85,6 +86,8 @@ async function collect(stream: Readable, limit: BodyLimit): Promise<Buffer> {
 }
 
 function parseJson(bytes: Buffer): unknown {
+  if (!hasAtMostValues(bytes, apiLimits.apiJsonValues.value))
+    throw new BerthError('BODY_TOO_LARGE', { limit: 'apiJsonValues' });
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));

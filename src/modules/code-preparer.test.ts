@@ -198,6 +198,12 @@ describe('a source map that comes with a bundle', () => {
     expect(kept).toEqual({ version: 3, sources: ['src/app.ts'], names: [], mappings: 'AAAA' });
   });
 
+  it('is refused before it is made when it has more values than a map needs', async () => {
+    const text = `{"version":3,"mappings":"","sources":[],"names":[${'{},'.repeat(200_000)}{}]}`;
+    const error = await failure('module.exports = (cb) => {}', { sourceMap: Buffer.from(text) });
+    expect(error.message).toContain('values');
+  });
+
   it.each(['nonsense', '[]', '{"version":2}', '{"version":3,"mappings":"","sources":[1]}'])(
     'is refused when it is %s',
     async (text) => {

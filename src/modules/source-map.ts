@@ -1,11 +1,15 @@
 /** The source map that a deployer sends along with a bundle: hostile text, checked and cut to what stacks need. */
 import { BerthError } from '../contracts/errors.ts';
+import { hasAtMostValues } from '../kernel/json-values.ts';
 
 const MAX_BYTES = 32 * 1024 * 1024;
+/** Its names and sources; what maps is one text. */
+const MAX_VALUES = 200_000;
 
 /** @returns the map without the sources' text. @throws BerthError BAD_REQUEST */
 export function slimSourceMap(json: Uint8Array): Uint8Array {
   if (json.length > MAX_BYTES) throw unusable('it is larger than 32 MiB');
+  if (!hasAtMostValues(json, MAX_VALUES)) throw unusable(`it has more than ${MAX_VALUES} values`);
   let map: unknown;
   try {
     map = JSON.parse(Buffer.from(json).toString('utf8'));

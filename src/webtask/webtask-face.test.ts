@@ -386,6 +386,11 @@ describe('the API', () => {
     expect(face.reported[0]?.cause).toMatchObject({ message: 'disk on fire at /somewhere' });
   });
 
+  it('makes nothing of a body that holds more values than a call needs', async () => {
+    const issuing = send('POST', '/api/tokens/issue', { body: Array(200_001).fill(0) });
+    expect((await failure(issuing)).message).toContain('webtaskJsonValues');
+  });
+
   it('reads no body before it knows the token', async () => {
     const response = await fetch(`${face.url}/api/tokens/issue`, { method: 'POST', body: '{' });
     expect(response.status).toBe(401);

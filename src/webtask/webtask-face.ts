@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { BerthError, toBerthError } from '../contracts/errors.ts';
+import { hasAtMostValues } from '../kernel/json-values.ts';
 import type { WebtaskDependencies } from './dependencies.ts';
 import { EphemeralPrograms } from './ephemeral.ts';
 import { managementError } from './error-shapes.ts';
@@ -13,6 +14,7 @@ import { RunLines } from './run-lines.ts';
 import { Runner } from './runner.ts';
 import { Turns } from './turns.ts';
 import { TokenMaker } from './token-maker.ts';
+import { webtaskLimits } from './webtask-limits.ts';
 import { Webtasks } from './webtasks.ts';
 
 export interface WebtaskFace {
@@ -78,10 +80,12 @@ function registerRun(scope: FastifyInstance, runner: Runner): void {
 /** Clients do not always say that they send JSON. */
 function parseEverythingAsJson(scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
+  scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    if (body.length === 0) return done(null, undefined);
+    if (!hasAtMostValues(body, webtaskLimits.webtaskJsonValues.value))
+      return done(new BerthError('BODY_TOO_LARGE', { limit: 'webtaskJsonValues' }));
     try {
-      return done(null, JSON.parse(String(body)));
+      return done(null, JSON.parse(body.toString('utf8')));
     } catch (error) {
       return done(new BerthError('BAD_REQUEST', { reason: 'the body is not JSON' }, { cause: error }));
     }

@@ -11,6 +11,7 @@ export const webtaskLimits = {
     unit: 'bytes',
     says: 'body of one call that manages: code of the default limit, escaped in JSON, and settings',
   },
+  webtaskJsonValues: { value: 200_000, unit: 'count', says: 'values in the JSON of one call' },
   webtaskProgramMs: { value: 30_000, unit: 'ms', says: 'time in which a program sent as a body must arrive' },
   webtaskParamsBytes: {
     value: 8 * 1024,
