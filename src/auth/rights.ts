@@ -86,9 +86,21 @@ function tenantOf(claims: Claims): TenantId | null {
 }
 
 function functionOf(claims: Claims): string | null {
-  const fn = textOf(claims.all, 'jtn');
-  if (fn !== null && fn.length > MAX_FUNCTION_CHARACTERS) throw refusal('its "jtn" is too long');
+  const fn = textOf(claims.all, 'jtn') ?? nameListed(claims);
+  if (fn !== null && fn.length > MAX_FUNCTION_CHARACTERS) throw refusal('the name in it is too long');
   return fn;
+}
+
+/**
+ * webtask's list of the names that a token is for. Only one is kept to everywhere; a longer list must not be taken for
+ * none, which would be all.
+ */
+function nameListed({ all: { jtnm } }: Claims): string | null {
+  if (jtnm === undefined) return null;
+  const names: readonly unknown[] = Array.isArray(jtnm) ? jtnm : [];
+  const [name] = names;
+  if (names.length === 1 && typeof name === 'string') return name;
+  throw refusal('its "jtnm" must hold one name');
 }
 
 /** The function of a webtask token without a name of its own; '' matches none. */

@@ -156,6 +156,9 @@ describe('tokens of a tenant’s own keys', () => {
     expect(await scopesOf(await sign(secret, { scope: 'openid profile' }), acme)).toEqual([]);
     await expectRefused(auth.verifier.verify(await sign(secret, { scope: ['run'] }), acme), /no string/);
     expect((await auth.verifier.verify(await sign(secret, { jtn: 'f', ten: acme }), acme)).fn).toBe('f');
+    expect((await auth.verifier.verify(await sign(secret, { jtnm: ['f'] }), acme)).fn).toBe('f');
+    for (const jtnm of [[], ['f', 'g'], 'f', [1]])
+      await expectRefused(auth.verifier.verify(await sign(secret, { jtnm }), acme), /one name/);
   });
 
   it('are found by key id, or by trying each key of the kind', async () => {

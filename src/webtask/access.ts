@@ -49,12 +49,9 @@ export function mustManageName(principal: Principal, name: string): void {
   if (names !== null && !names.has(name)) throw forbidden('it is for other webtasks');
 }
 
-/** The names that a token is limited to by `jtn` or `jtnm`; null: all of its container. */
+/** The names that a token is limited to; null: all of its container. */
 export function namesOf(principal: Principal): ReadonlySet<string> | null {
-  if (isOperator(principal)) return null;
-  if (principal.fn !== null) return new Set([principal.fn]);
-  const names = principal.claims['jtnm'];
-  return Array.isArray(names) ? new Set(names.map(String)) : null;
+  return isOperator(principal) || principal.fn === null ? null : new Set([principal.fn]);
 }
 
 /** @throws BerthError FORBIDDEN */
