@@ -3,7 +3,6 @@ import { refuseJwksUrl } from '../auth/jwks/jwks-fetch.ts';
 import { rotatePlatformKey, signingKey } from '../auth/platform-keys.ts';
 import { BerthError } from '../contracts/errors.ts';
 import type { KeyId, TenantId } from '../contracts/ids.ts';
-import type { Limits } from '../contracts/limits.ts';
 import type { TenantKey } from '../contracts/model.ts';
 import type { Control, TenantKeyView } from './control.ts';
 import { type ControlDeps, what } from './control-deps.ts';
@@ -62,27 +61,19 @@ async function add(
   if (!KEY_ID.test(id)) {
     throw new BerthError('NAME_INVALID', { reason: 'a key id is 1-64 of A-Z a-z 0-9 . _ -' });
   }
-  checkRoom(await deps.store.listTenantKeys(tenant), id, limits);
+  const most = { live: limits.keys, kept: limits.keys * KEPT_KEYS_FACTOR };
   const common = { id, tenant, createdAt: deps.clock.now(), revokedAt: null };
   if (request.kind === 'jwks') {
     const key = { ...common, kind: request.kind, url: jwksUrl(deps, request.url) };
-    await deps.store.addTenantKey(key);
+    await deps.store.addTenantKey(key, most);
     return viewOf(key);
   }
   const secret =
     request.secret === undefined ? deps.random(SECRET_BYTES) : secretOf(request.kind, request.secret);
   const key = { ...common, kind: request.kind, secret };
-  await deps.store.addTenantKey(key);
+  await deps.store.addTenantKey(key, most);
   if (request.secret !== undefined) return viewOf(key);
   return { ...viewOf(key), secret: Buffer.from(secret).toString('base64url') };
-}
-
-function checkRoom(keys: readonly TenantKey[], id: KeyId, limits: Limits): void {
-  if (keys.some((key) => key.id === id)) throw new BerthError('CONFLICT', { what: what.key(id) });
-  const live = keys.filter((key) => key.revokedAt === null).length;
-  if (live >= limits.keys || keys.length >= limits.keys * KEPT_KEYS_FACTOR) {
-    throw new BerthError('LIMIT_REACHED', { name: 'keys', limit: limits.keys });
-  }
 }
 
 function secretOf(kind: 'hs256' | 'jwe', text: string): Uint8Array {

@@ -104,7 +104,12 @@ export interface FunctionStore {
 }
 
 export interface KeyStore {
-  addTenantKey(key: TenantKey): Promise<void>;
+  /** @throws BerthError NOT_FOUND without the tenant, CONFLICT when there is a key of that id, LIMIT_REACHED (keys) */
+  addTenantKey(
+    key: TenantKey,
+    /** `live`: keys of the tenant that are not revoked; `kept`: all that are remembered. The new one is counted. */
+    most?: { readonly live: number; readonly kept: number },
+  ): Promise<void>;
   listTenantKeys(tenant: TenantId): Promise<readonly TenantKey[]>;
   /** @returns false when there was none */
   revokeTenantKey(tenant: TenantId, id: KeyId, at: number): Promise<boolean>;

@@ -1,5 +1,6 @@
 /** What every store must do with keys, tokens, logs and events. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { BerthError } from '../../src/contracts/errors.ts';
 import { functionNameSchema } from '../../src/contracts/ids.ts';
 import type { TenantKey } from '../../src/contracts/model.ts';
 import type { Store, StoreChange } from '../../src/store/store.ts';
@@ -58,6 +59,24 @@ export function storeKeysSuite(name: string, open: () => Promise<OpenedStore>): 
         );
         expect(read).toEqual([hs256, { ...jwks, revokedAt: 7 }, jwe]);
         expect(changes).toEqual(Array.from({ length: 4 }, () => ({ kind: 'keys', tenant: acme })));
+      });
+
+      it('takes no more keys of a tenant than it may have, however many come at once', async () => {
+        const most = { live: 3, kept: 4 };
+        const added = (id: string) => store.addTenantKey({ ...hs256, id }, most).then(() => 'added');
+        const add = (id: string) => added(id).catch((error: unknown) => (error as BerthError).code);
+        const codes = await Promise.all(['a', 'b', 'c', 'd', 'e'].map(add));
+        expect(codes).toEqual(['added', 'added', 'added', 'LIMIT_REACHED', 'LIMIT_REACHED']);
+        expect(await store.listTenantKeys(acme)).toHaveLength(3);
+        await store.revokeTenantKey(acme, 'a', 7);
+        expect([await add('d'), await add('a'), await add('e')]).toEqual([
+          'added',
+          'CONFLICT',
+          'LIMIT_REACHED',
+        ]);
+        await store.revokeTenantKey(acme, 'b', 7);
+        expect(await add('e')).toBe('LIMIT_REACHED');
+        expect(changes).toHaveLength(6);
       });
 
       it('keeps the keys of the platform', async () => {

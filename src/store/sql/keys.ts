@@ -14,7 +14,7 @@ const KEEP_EXPIRED_MS = 60_000;
 export function keyStore(context: StoreContext): KeyStore {
   const { db, sealer } = context;
   return {
-    addTenantKey: (key) => addTenantKey(context, key),
+    addTenantKey: (key, most) => addTenantKey(context, key, most),
     async listTenantKeys(tenant) {
       const rows = await db
         .selectFrom('tenant_keys')
@@ -49,7 +49,11 @@ export function keyStore(context: StoreContext): KeyStore {
   };
 }
 
-async function addTenantKey({ writer, sealer }: StoreContext, key: TenantKey): Promise<void> {
+async function addTenantKey(
+  { writer, sealer }: StoreContext,
+  key: TenantKey,
+  most: Parameters<KeyStore['addTenantKey']>[1],
+): Promise<void> {
   const row: TenantKeysTable = {
     tenant: key.tenant,
     id: key.id,
@@ -74,8 +78,25 @@ async function addTenantKey({ writer, sealer }: StoreContext, key: TenantKey): P
     if (Number(numInsertedOrUpdatedRows) === 0) {
       throw new BerthError('CONFLICT', { what: `The key "${key.id}"` });
     }
+    if (most !== undefined) await checkKeys(transaction, key.tenant, most);
     changed({ kind: 'keys', tenant: key.tenant });
   });
+}
+
+/** After the insert, which is undone with its transaction: several added at the same time are counted all. */
+async function checkKeys(
+  transaction: Transaction<Schema>,
+  tenant: TenantId,
+  most: NonNullable<Parameters<KeyStore['addTenantKey']>[1]>,
+): Promise<void> {
+  const rows = await transaction
+    .selectFrom('tenant_keys')
+    .select('revoked_at')
+    .where('tenant', '=', tenant)
+    .execute();
+  const live = rows.filter((row) => row.revoked_at === null).length;
+  if (live > most.live || rows.length > most.kept)
+    throw new BerthError('LIMIT_REACHED', { name: 'keys', limit: most.live });
 }
 
 async function revokeTenantKey(
