@@ -117,6 +117,18 @@ it('a client that goes away closes the socket of the server', async () => {
   socket.terminate();
 });
 
+it('a connection that the server ends is closed for it at once, whether the client ended its side or not', async () => {
+  peer = await RuntimePeer.start();
+  await peer.load(
+    'let closed = 0; const server = require("http").createServer((req, res) => res.end(String(closed))); server.on("upgrade", (req, socket) => { socket.write("HTTP/1.1 101 x\\r\\n\\r\\n"); socket.on("data", () => socket.end()); socket.on("close", () => closed++) }); module.exports = server',
+  );
+  const invocation = await peer.open({ isUpgrade: true, isOpen: true, headers: upgradeHeaders }).begun();
+  await invocation.write(Buffer.from('bye'));
+  await invocation.over();
+  expect(invocation.failure).toBeNull();
+  expect((await peer.call()).body).toBe('1');
+});
+
 it('a server that was told to listen gets the upgrades, and the exported app the rest', async () => {
   peer = await RuntimePeer.start();
   const app = 'const app = (req, res) => res.end("app"); app.handle = app;';

@@ -17,12 +17,14 @@ export class UpgradeSocket extends Duplex {
   readonly #exchange: Exchange;
   #head: Buffer | null = Buffer.alloc(0);
   #waiting: Done | null = null;
+  #isReadEnded = false;
 
   constructor(exchange: Exchange) {
     super({ allowHalfOpen: true, decodeStrings: true });
     this.#exchange = exchange;
     exchange.onAbort = () => this.destroy();
     exchange.response.onDrain = () => this.#resumeWrite();
+    exchange.response.onSent = () => this._read();
   }
 
   get remoteAddress(): string {
@@ -49,13 +51,18 @@ export class UpgradeSocket extends Duplex {
     return this;
   }
 
+  /**
+   * Once the answer has been sent the invocation is over and nothing more arrives, so the socket's reading side ends
+   * then too: without it `close` would never come, and `ws` would keep the client for 30 s more.
+   */
   override _read(): void {
-    const { body } = this.#exchange;
+    if (this.#isReadEnded) return;
+    const { body, response } = this.#exchange;
     let chunk: Buffer | null;
     while ((chunk = body.take()) !== null) {
       if (!this.push(chunk)) return;
     }
-    if (body.isFinished) this.push(null);
+    if (body.isFinished || response.isSent) this.#endRead();
     else body.onReadable = () => this._read();
   }
 
@@ -82,6 +89,13 @@ export class UpgradeSocket extends Duplex {
       this.#exchange.fail(new Error('The function closed the connection of the upgrade.'));
     else response.end();
     done(error);
+  }
+
+  #endRead(): void {
+    if (this.#isReadEnded) return; // by what a reader did with the last chunk
+    this.#isReadEnded = true;
+    this.#exchange.body.onReadable = null;
+    this.push(null);
   }
 
   #resumeWrite(): void {
