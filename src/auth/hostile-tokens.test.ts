@@ -155,7 +155,10 @@ describe('a signed token is refused', () => {
     const { privateKey } = await addKeySet();
     const header = { alg: 'RS256', kid: 'rsa' };
     await verify(await sign(privateKey, { aud: 'berth', iss: 'https://idp.example/' }, header));
-    await expectRefused(verify(await sign(privateKey, {}, header)), /no audience/);
+    await expectRefused(
+      verify(await sign(privateKey, {}, header)),
+      /no audience: its "aud" must be "berth" or "acme"/,
+    );
     await expectRefused(
       verify(await sign(privateKey, { aud: 'berth', iss: 'https://evil.example/' }, header)),
       /issuer/,

@@ -51,7 +51,8 @@ export function tenantPrincipal(
   checkIssuer(claims, tenant, keySetUrl);
   checkAudience(claims, [options.audience, tenant]);
   // The issuer of a key set signs for others too: without an audience any of its tokens would open this tenant.
-  if (keySetUrl !== null && claims.audience === null) throw refusal('it names no audience');
+  if (keySetUrl !== null && claims.audience === null)
+    throw refusal(`it names no audience: its "aud" must be "${options.audience}" or "${tenant}"`);
   const scopes = (scopesOf(claims) ?? ['run']).filter((scope) => scope !== 'operator');
   return principal(claims, { scopes, tenant, fn: functionOf(claims), expiresAt: tenantExpiry(claims, now) });
 }
