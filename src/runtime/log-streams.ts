@@ -23,6 +23,9 @@ class LogStream extends Writable {
     this.#sink = sink;
     this.fd = fd;
     this.#level = level;
+    // pino writes to the descriptor itself unless it sees that `write` was replaced (pino/lib/tools.js, hasBeenTampered);
+    // the descriptor leads nowhere, so the logs of every Fastify app would be lost.
+    this.write = this.write.bind(this);
   }
 
   override _write(chunk: Buffer | string, encoding: string, done: (error?: Error | null) => void): void {

@@ -39,6 +39,15 @@ describe('what is logged', () => {
     ]);
   });
 
+  it('by pino, which writes past the streams where it can, is there too', async () => {
+    const { code, sourceMap } = await bundleFixture('pino-log.js');
+    const peer = await start();
+    await peer.load(code, { filename: 'index.js' }, sourceMap);
+    const answer = await peer.call({ url: '/?n=7' });
+    expect(peer.logs.map(({ level, stream }) => [level, stream])).toEqual([[LogLevel.info, answer.stream]]);
+    expect(JSON.parse(peer.logs[0]!.text)).toMatchObject({ level: 30, n: 7, msg: 'by pino' });
+  });
+
   it('by the streams is cut into lines', async () => {
     const peer = await deploy(
       `module.exports = async (ctx) => {
