@@ -142,6 +142,15 @@ describe('functions', () => {
     });
   });
 
+  it('without a token say where the command finds one', async () => {
+    platform.on('GET', '/v1/tenants/acme/functions', () => {
+      throw new BerthError('TOKEN_MISSING');
+    });
+    const refused = await terminal.run(['ls', '-t', 'acme']);
+    expect(refused.code).toBe(4);
+    expect(refused.stderr).toMatch(/--token, BERTH_TOKEN or "berth login"/);
+  });
+
   it('show a syntax error with its place, and the way out', async () => {
     platform.on('PUT', '/v1/tenants/acme/functions/f', () => {
       throw new BerthError('CODE_INVALID', { reason: 'Unexpected token', file: 'f.js', line: 3, column: 9 });

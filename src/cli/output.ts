@@ -94,6 +94,14 @@ export function printError(io: CliIo, error: unknown, isJson: boolean): void {
   io.stderr.write(`${head} ${safe(message)}\n${wayOut === '' ? '' : `  ${safe(wayOut)}\n`}`);
 }
 
+/** Where the platform's advice is for who writes HTTP, and the command has a better one. */
+const commandWayOut: ReadonlyMap<string, string> = new Map([
+  [
+    'TOKEN_MISSING',
+    'Give one with --token, BERTH_TOKEN or "berth login". On the platform\u2019s own machine, run this in its folder or set BERTH_DATA_DIR: then the operator\u2019s token is found.',
+  ],
+]);
+
 interface ErrorView {
   readonly message: string;
   readonly wayOut: string;
@@ -102,8 +110,8 @@ interface ErrorView {
 
 function describeError(error: unknown): ErrorView {
   if (error instanceof ClientError) {
-    const { message, wayOut, code, status, facts } = error;
-    return { ...facts, code, status, message, wayOut };
+    const { message, code, status, facts } = error;
+    return { ...facts, code, status, message, wayOut: commandWayOut.get(code) ?? error.wayOut };
   }
   if (error instanceof WorkError) return { ...error.facts, message: error.message, wayOut: error.wayOut };
   if (error instanceof UsageError) return { message: error.message, wayOut: error.wayOut };

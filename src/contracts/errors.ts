@@ -98,7 +98,7 @@ export const errorDefinitions = {
     fault: 'caller',
     retry: false,
     text: 'There is no {what}.',
-    wayOut: 'Check the name; "berth ls" lists what there is.',
+    wayOut: 'Check the name; "berth tenant ls", "berth ls" and "berth revisions <fn>" list what there is.',
   },
   ROUTE_NOT_FOUND: {
     status: 404,
@@ -329,8 +329,11 @@ export function toBerthError(thrown: unknown): BerthError {
   return thrown instanceof BerthError ? thrown : new BerthError('INTERNAL', {}, { cause: thrown });
 }
 
+/** A fact that ends a sentence itself (what tenants' code threw, say) takes no second full stop. */
 function fill(text: string, facts: ErrorFacts): string {
-  return text.replace(/\{(\w+)\}/g, (placeholder, name: string) =>
-    String(facts[name] ?? (name === 'place' ? '' : placeholder)),
-  );
+  return text.replace(/\{(\w+)\}(\.?)/g, (placeholder, name: string, stop: string) => {
+    const fact = facts[name] ?? (name === 'place' ? '' : null);
+    if (fact === null) return placeholder;
+    return /[.!?]$/.test(String(fact)) ? String(fact) : `${fact}${stop}`;
+  });
 }

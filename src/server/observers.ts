@@ -5,6 +5,8 @@ import type { Logs } from '../logs/logs.ts';
 import type { PlatformLog, SandboxEvent } from '../sandboxes/services.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
+const INTERNAL_SERVER_ERROR = 500;
+
 export interface ObserverParts {
   readonly metrics: Metrics;
   readonly logs: Logs;
@@ -38,7 +40,9 @@ export function invokerHooks({ metrics, logs, log, clock, isAccessLogged }: Obse
     onEnd(exchange) {
       const ms = clock.monotonic() - exchange.startedAt;
       metrics.invocationEnded(exchange.error?.code ?? 'ok', ms);
-      if (exchange.error?.definition.fault === 'platform')
+      const { fault, status: refusedWith = 0 } = exchange.error?.definition ?? {};
+      // What the operator refuses (a suspended tenant) is no failure of ours.
+      if (fault === 'platform' && refusedWith >= INTERNAL_SERVER_ERROR)
         log.error(
           { err: exchange.error, invocation: exchange.invocation },
           'an invocation failed by our fault',
