@@ -4,7 +4,7 @@ import vm from 'node:vm';
 import * as acorn from 'acorn';
 import type { ModuleKind } from '../contracts/forms.ts';
 import type { Analysis, AnalysisRequest } from './analysis.ts';
-import { formOf, isWithoutExports } from './export-shape.ts';
+import { formOf, isMixed, isWithoutExports } from './export-shape.ts';
 import { blankUnusedImports } from './unused-imports.ts';
 
 /** Above this no syntax tree is made: the form is left to the runtime. */
@@ -45,6 +45,8 @@ function analyseJavaScript(text: string, request: AnalysisRequest, areImportsTyp
   const parsed = parse(text, request.moduleKind);
   if (parsed.kind === 'invalid') return parsed;
   const { evaluate, program } = parsed;
+  if (evaluate === 'module' && request.moduleKind === null && program !== null && isMixed(program))
+    return { kind: 'mixed' };
   const code =
     areImportsTyped && evaluate === 'module' && program !== null ? blankUnusedImports(text, program) : text;
   if (program === null) return { kind: 'fine', code, evaluate, form: 'auto', exportsNothing: false };

@@ -25,5 +25,7 @@ export type Analysis =
   | { readonly kind: 'invalid'; readonly reason: string; readonly line: number; readonly column: number }
   /** TypeScript whose types cannot just be blanked out (enums, namespaces, …), or too large to try. */
   | { readonly kind: 'not-erasable' }
+  /** `import` beside `module.exports =`: neither a script nor an ES module, but CommonJS once its imports are `require`. */
+  | { readonly kind: 'mixed' }
   /** Nested deeper than the parsers can follow. */
   | { readonly kind: 'too-deep' };

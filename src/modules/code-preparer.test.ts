@@ -115,6 +115,23 @@ describe('JavaScript', () => {
     expect(String(error.facts.reason)).not.toMatch(/\/|berth/);
   });
 
+  it.each(['index.js', 'index.ts'])(
+    'that imports and assigns module.exports is CommonJS (%s)',
+    async (filename) => {
+      const mixed =
+        '"use latest";\nimport { join } from "node:path";\nmodule.exports = (ctx, cb) => cb(null, join("a", "b"));';
+      const prepared = await prepare(mixed, filename);
+      expect(prepared).toMatchObject({ form: 'webtask', moduleKind: 'commonjs', evaluate: 'script' });
+      expect(codeOf(prepared)).toContain('require("node:path")');
+      expect(prepared.prepared.sourceMap).not.toBeNull();
+    },
+  );
+
+  it('that imports and assigns module.exports in a file that is an ES module by its ending stays one', async () => {
+    const prepared = await prepare('import fs from "fs";\nmodule.exports = fs', 'index.mjs');
+    expect(prepared).toMatchObject({ moduleKind: 'esm', evaluate: 'module' });
+  });
+
   it('with JSX is transpiled', async () => {
     const prepared = await prepare('export default () => <a>{1}</a>', 'page.jsx');
     expect(codeOf(prepared)).toContain('React.createElement');

@@ -57,16 +57,22 @@ class CodePreparer implements Preparer {
   }
 
   /** As it is, or with its types blanked out, so that lines and columns stay; through esbuild only where that is not enough. */
-  async #analyse(job: Job): Promise<{ analysis: Fine; sourceMap: Uint8Array | null }> {
+  async #analyse(job: Job): Promise<Analysed> {
     const { text, kind, filename, givenMap } = job;
-    if (kind.loader === 'js' || kind.loader === 'ts') {
-      const analysis = await this.#ask(job, text, kind.loader === 'ts');
-      if (analysis.kind !== 'not-erasable')
-        return { analysis: fine(analysis, filename), sourceMap: givenMap };
-    }
-    const transpiled = await transpile({ text, filename, loader: kind.loader, sourceMap: givenMap });
-    const analysis = await this.#ask(job, transpiled.code, false);
-    return { analysis: fine(analysis, filename), sourceMap: transpiled.sourceMap };
+    if (kind.loader === 'jsx' || kind.loader === 'tsx') return this.#transpile(job);
+    const analysis = await this.#ask(job, text, kind.loader === 'ts');
+    if (analysis.kind === 'mixed') return this.#transpile(job, 'cjs');
+    if (analysis.kind === 'not-erasable') return this.#transpile(job);
+    return { analysis: fine(analysis, filename), sourceMap: givenMap };
+  }
+
+  async #transpile(job: Job, format?: 'cjs'): Promise<Analysed> {
+    const { text, kind, filename, givenMap } = job;
+    const request = { text, filename, loader: kind.loader, sourceMap: givenMap };
+    const { code, sourceMap } = await transpile(format === undefined ? request : { ...request, format });
+    const analysis = await this.#ask(job, code, false);
+    if (analysis.kind === 'mixed' && format === undefined) return this.#transpile(job, 'cjs');
+    return { analysis: fine(analysis, filename), sourceMap };
   }
 
   async #ask({ kind, source }: Job, text: string, isTypeScript: boolean): Promise<Analysis> {
@@ -77,6 +83,11 @@ class CodePreparer implements Preparer {
       declaredKind: source.moduleKind ?? null,
     });
   }
+}
+
+interface Analysed {
+  readonly analysis: Fine;
+  readonly sourceMap: Uint8Array | null;
 }
 
 interface Job {

@@ -38,6 +38,17 @@ export function isWithoutExports(program: acorn.Program, text: string): boolean 
   return !/\b(?:module|exports|listen|return|this|eval|require)\b/.test(text);
 }
 
+/**
+ * True for what Babel made of webtask's `"use latest"`, and TypeScript makes of any source: imports, and an assignment to
+ * `module.exports`. As an ES module it could only fail, for there is no `module` in one.
+ */
+export function isMixed(program: acorn.Program): boolean {
+  if (program.body.some(({ type }) => type.startsWith('Export'))) return false;
+  if (!program.body.some(({ type }) => type === 'ImportDeclaration')) return false;
+  const found = findExports(program);
+  return found.main !== null || found.named.size > 0;
+}
+
 function findExports(program: acorn.Program): Found {
   const found: Found = { main: null, named: new Map(), isOpaque: false };
   for (const statement of program.body) {

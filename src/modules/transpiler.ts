@@ -20,14 +20,17 @@ export interface TranspileRequest {
   readonly loader: SourceKind['loader'];
   /** Map of the text itself, which the new one is put in front of. */
   readonly sourceMap: Uint8Array | null;
+  /** `cjs`: imports become `require`. Left out: they stay. */
+  readonly format?: 'cjs';
 }
 
 /** @throws BerthError CODE_INVALID */
 export async function transpile(request: TranspileRequest): Promise<Transpiled> {
-  const { text, filename, loader, sourceMap } = request;
+  const { text, filename, loader, sourceMap, format } = request;
   checkBounds(text, filename);
   const job = esbuild.transform(sourceMap === null ? text : withInlineMap(text, sourceMap), {
     loader,
+    ...(format === undefined ? {} : { format }),
     target: 'node24',
     platform: 'node',
     sourcefile: filename,
