@@ -106,6 +106,18 @@ describe('functions', () => {
     expect(await done('ls')).toContain('There is no function');
   });
 
+  it('of one file that imports what no sandbox has are deployed with a warning that names it', async () => {
+    terminal.write({
+      'app.ts':
+        'import type { Server } from "types";\nimport fs from "node:fs";\nimport { x } from "./x.ts";\nconst express = require("express");\nexport default (req: Server, res) => res.end(fs, x, express)',
+    });
+    const deployed = await terminal.run(['deploy', 'app.ts']);
+    expect(deployed.code).toBe(0);
+    expect(deployed.stderr).toContain('imports "./x.ts", "express", which a sandbox does not have');
+    terminal.write({ 'own.js': 'const fs = require("fs");\nmodule.exports = (cb) => cb(null, fs)' });
+    expect((await terminal.run(['deploy', 'own.js'])).stderr).not.toContain('imports');
+  });
+
   it('come from standard input, named', async () => {
     const piped = await terminal.run(['deploy', '-', '--name', 'piped'], {
       stdin: 'module.exports = (cb) => cb()',

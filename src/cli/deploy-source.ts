@@ -5,6 +5,7 @@ import type { ModuleKind } from '../contracts/forms.ts';
 import { bundle } from './bundle.ts';
 import type { CliIo } from './cli-io.ts';
 import { UsageError } from './exit-code.ts';
+import { foreignImports } from './foreign-imports.ts';
 import { readStdin } from './option-values.ts';
 import type { Output } from './output.ts';
 
@@ -48,8 +49,15 @@ async function fromStdin(io: CliIo): Promise<DeploySource> {
   return { source: Buffer.from(source), name: null, warnings: [] };
 }
 
-function plainFile(file: string): DeploySource {
-  return { source: readFileSync(file), filename: basename(file), name: nameOfFile(file), warnings: [] };
+async function plainFile(file: string): Promise<DeploySource> {
+  const foreign = await foreignImports(file);
+  const warning = `it imports ${foreign.map((name) => `"${name}"`).join(', ')}, which a sandbox does not have; deploy with --bundle, or the folder`;
+  return {
+    source: readFileSync(file),
+    filename: basename(file),
+    name: nameOfFile(file),
+    warnings: foreign.length === 0 ? [] : [warning],
+  };
 }
 
 async function fromFile(file: string, output: Output): Promise<DeploySource> {

@@ -9,6 +9,7 @@ import { blankUnusedImports } from './unused-imports.ts';
 
 /** Above this no syntax tree is made: the form is left to the runtime. */
 const MAX_TREE_CHARS = 2 * 1024 * 1024;
+const MAX_SHOWN_CHARS = 40;
 const SCRIPT_PARAMETERS = ['exports', 'require', 'module', '__filename', '__dirname'];
 /** Blanks within the line only: `\s` would run on over empty lines from each of them, and take hours for a megabyte of them. */
 const MODULE_SYNTAX = /^[^\S\n\r\u2028\u2029]*(?:import|export)\b/m;
@@ -87,10 +88,22 @@ function parseAs(evaluate: Evaluate, text: string): Parsed {
     return { kind: 'parsed', evaluate, program };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    const { loc } = error as SyntaxError & { loc?: acorn.Position };
+    const { loc, pos } = error as SyntaxError & { loc?: acorn.Position; pos?: number };
     const reason = error.message.replace(/ \(\d+:\d+\)$/, '');
-    return { kind: 'invalid', reason, line: loc?.line ?? 1, column: (loc?.column ?? 0) + 1 };
+    return {
+      kind: 'invalid',
+      reason: reason === 'Unexpected token' ? `Unexpected ${tokenAt(text, pos ?? 0)}` : reason,
+      line: loc?.line ?? 1,
+      column: (loc?.column ?? 0) + 1,
+    };
   }
+}
+
+/** acorn says where, but not at what. */
+function tokenAt(text: string, position: number): string {
+  const rest = text.slice(position, position + MAX_SHOWN_CHARS);
+  const token = /^(?:[\p{L}\p{N}_$]+|.)/u.exec(rest)?.[0];
+  return token === undefined ? 'end of the code' : `"${token}"`;
 }
 
 /** The script failed on `import`, `export` or `await`: then the error as a module is the one that helps. */

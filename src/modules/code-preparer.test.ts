@@ -139,6 +139,17 @@ describe('JavaScript', () => {
   });
 });
 
+describe('a syntax error', () => {
+  it.each([
+    ['module.exports = (cb) => {\n  let a = ;\n}', 'Unexpected ";"', 2, 11],
+    ['module.exports = (cb) => cb(null, 1', 'Unexpected end of the code', 1, 36],
+    ['let a = 1 otherwise', 'Unexpected "otherwise"', 1, 11],
+  ])('of %j says at what and where', async (text, reason, line, column) => {
+    const error = await failure(text);
+    expect(error).toMatchObject({ code: 'CODE_INVALID', facts: { reason, line, column } });
+  });
+});
+
 describe('TypeScript', () => {
   it('keeps its lines and columns, and needs no map', async () => {
     const text =
