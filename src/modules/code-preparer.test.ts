@@ -262,7 +262,7 @@ describe('hostile text', () => {
     // With a search that starts anew on each line this took minutes, and everybody's next deploy waited for it.
     expect(await failure(`${'\n'.repeat(400_000)})`)).toMatchObject({
       code: 'CODE_INVALID',
-      facts: { reason: 'Unexpected token', line: 400_001 },
+      facts: { reason: 'Unexpected ")"', line: 400_001 },
     });
   });
 
