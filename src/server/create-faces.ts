@@ -7,6 +7,7 @@ import type { ApiServices } from '../api/services.ts';
 import { authorise } from '../auth/authorise.ts';
 import type { BerthError } from '../contracts/errors.ts';
 import { createGateway } from '../gateway/gateway.ts';
+import { trackSockets } from '../gateway/open-sockets.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { createWebtaskFace, type WebtaskFace } from '../webtask/webtask-face.ts';
 import type { Core } from './core.ts';
@@ -45,13 +46,14 @@ export async function createFaces(core: Core): Promise<Faces> {
     controlUpgrade: (request, socket, head) => webtask.handleUpgrade(request, socket, head),
     report,
   });
+  const endSockets = trackSockets(server);
   const count = (_request: IncomingMessage, response: ServerResponse): void => {
     response.once('finish', () => metrics.responseSent(response.statusCode));
   };
   server.prependListener('request', count).prependListener('checkContinue', count);
   return {
     server,
-    stop: (drain) => stop({ server, api, webtask, stopping }, drain),
+    stop: (drain) => stop({ server, api, webtask, stopping, endSockets }, drain),
     lose: () => void (supervisor.isGone = true),
   };
 }
@@ -106,9 +108,13 @@ type Running = Pick<Faces, 'server'> & {
   readonly api: Api;
   readonly webtask: WebtaskFace;
   readonly stopping: AbortController;
+  readonly endSockets: () => void;
 };
 
-async function stop({ server, api, webtask, stopping }: Running, drain: () => Promise<void>): Promise<void> {
+async function stop(
+  { server, api, webtask, stopping, endSockets }: Running,
+  drain: () => Promise<void>,
+): Promise<void> {
   stopping.abort();
   const closed = new Promise((resolve) => {
     server.close(resolve);
@@ -117,6 +123,6 @@ async function stop({ server, api, webtask, stopping }: Running, drain: () => Pr
   webtask.close();
   await drain();
   await api.close();
-  server.closeAllConnections();
+  endSockets();
   await closed;
 }
