@@ -22,6 +22,7 @@ export interface RecoveryOptions {
 /** Sandboxes of a platform that still lives (an upgrade is going on) are left alone. @returns ids removed */
 export async function recoverSandboxes(options: RecoveryOptions): Promise<readonly SandboxId[]> {
   const { records, log } = options;
+  await records.removeUnfinished();
   const found = await records.list((name, error) =>
     log.warn({ name, err: error }, 'a sandbox record is broken'),
   );

@@ -55,6 +55,15 @@ test('a record that a crash cut, or of another version, is told and removed', as
   expect(readdirSync(join(runDir, 'records'))).toEqual([]);
 });
 
+test('a record that a killed platform did not finish is removed; one that is being written is not', async () => {
+  const { pid, startTicks } = identityOf(process.pid)!;
+  const writing = `sliving000000.${pid}-${startTicks}.new`;
+  for (const name of [`sdead00000000.${dead.pid}-${dead.startTicks}.new`, 'sodd000000000.json.new', writing])
+    writeFileSync(join(runDir, 'records', name), '{"version":1');
+  expect(await recover()).toEqual([]);
+  expect(readdirSync(join(runDir, 'records'))).toEqual([writing]);
+});
+
 test('a process that only has the pid of a dead sandbox is left alone', async () => {
   mkdirSync(join(runDir, id));
   await records.write(recordWith({}));

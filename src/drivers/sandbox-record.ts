@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { z } from 'zod';
 import { asSandboxId, type SandboxId } from '../contracts/ids.ts';
-import { isMissing } from './process-identity.ts';
+import { isAlive, isMissing } from './process-identity.ts';
 
 const identitySchema = z.object({ pid: z.int().min(2), startTicks: z.string().regex(/^\d{1,20}$/) });
 
@@ -24,6 +24,9 @@ const recordSchema = z.object({
 });
 export type SandboxRecord = z.infer<typeof recordSchema>;
 
+/** A record that is being written: `<id>.<pid>-<start>.new` names the platform that writes it. */
+const UNFINISHED = /\.(\d+)-(\d+)\.new$/;
+
 export class SandboxRecords {
   readonly #dir: string;
 
@@ -36,9 +39,10 @@ export class SandboxRecords {
   }
 
   async write(record: SandboxRecord): Promise<void> {
-    const path = this.#path(record.id);
-    await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
-    await rename(`${path}.new`, path);
+    const { pid, startTicks } = record.platform;
+    const unfinished = join(this.#dir, `${record.id}.${pid}-${startTicks}.new`);
+    await writeFile(unfinished, JSON.stringify(record), { mode: 0o600 });
+    await rename(unfinished, this.#path(record.id));
   }
 
   async remove(id: SandboxId): Promise<void> {
@@ -48,7 +52,7 @@ export class SandboxRecords {
   /** Every record that can be read; `onBroken` hears of the others, which are removed: they were cut by a crash. */
   async list(onBroken: (name: string, error: unknown) => void): Promise<SandboxRecord[]> {
     const records: SandboxRecord[] = [];
-    for (const name of await this.#names()) {
+    for (const name of await this.#names('.json')) {
       const path = join(this.#dir, name);
       try {
         records.push(recordSchema.parse(JSON.parse(await readFile(path, 'utf8'))));
@@ -61,14 +65,23 @@ export class SandboxRecords {
     return records;
   }
 
-  /** Removes the directory of records when no record is left in it. */
-  async close(): Promise<void> {
-    if ((await this.#names()).length === 0) await rm(this.#dir, { recursive: true, force: true });
+  /** Removes what platforms that were killed did not finish writing: what stands in it was not made yet, or is on record. */
+  async removeUnfinished(): Promise<void> {
+    for (const name of await this.#names('.new')) {
+      const [, pid, startTicks] = UNFINISHED.exec(name) ?? [];
+      const isBeingWritten = startTicks !== undefined && isAlive({ pid: Number(pid), startTicks });
+      if (!isBeingWritten) await rm(join(this.#dir, name), { force: true });
+    }
   }
 
-  async #names(): Promise<string[]> {
+  /** Removes the directory of records when no record is left in it. */
+  async close(): Promise<void> {
+    if ((await this.#names('.json')).length === 0) await rm(this.#dir, { recursive: true, force: true });
+  }
+
+  async #names(ending: '.json' | '.new'): Promise<string[]> {
     try {
-      return (await readdir(this.#dir)).filter((name) => name.endsWith('.json'));
+      return (await readdir(this.#dir)).filter((name) => name.endsWith(ending));
     } catch (error) {
       if (isMissing(error)) return [];
       throw error;

@@ -15,7 +15,7 @@ import { authenticate, forbidden, mustManage, mustRun, namesOf, tokenOf } from '
 import { readProgram, requestWithoutBody } from './body-program.ts';
 import type { EphemeralPrograms } from './ephemeral.ts';
 import { writeEarlyError, writeRunError } from './error-shapes.ts';
-import { parseCodeReference } from './names.ts';
+import { parseCodeReference, parseContainer, parseName } from './names.ts';
 import type { RunLines } from './run-lines.ts';
 import type { Turns } from './turns.ts';
 import { parseRunTarget, queryValue, type RunTarget, withoutKey } from './run-target.ts';
@@ -110,7 +110,7 @@ export class Runner {
     if (target.name === null)
       return this.#byToken(await authenticate(verifier, tokenFor(target, request), tenant), target, request);
     const route = directory.find(tenant, target.name);
-    if (route === null) throw notFound(tenant, target.name);
+    if (route === null) throw notFound(tenant, parseName(target.name));
     if (route.access === 'public') return { route, options: optionsForPublic(target, request) };
     const principal = await authenticate(verifier, tokenFor(target, request), tenant);
     mustRun(principal, tenant, target.name);
@@ -153,7 +153,7 @@ export class Runner {
   }
 
   #tenantOf(target: RunTarget): TenantId {
-    const tenant = this.#parts.directory.tenant(target.container as TenantId);
+    const tenant = this.#parts.directory.tenant(parseContainer(target.container));
     if (tenant === null) throw new BerthError('NOT_FOUND', { what: `container ${target.container}` });
     if (tenant.state !== 'active') throw new BerthError('TENANT_SUSPENDED');
     return tenant.id;
