@@ -2,30 +2,36 @@
  * The ground of all attacks: a platform with an attacker and a victim. After each attack the three conditions of the
  * threat model are checked: the platform answers, the victim is served, and nothing is left on the host.
  */
-import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { eventually, type LogLine, type Problem, TestPlatform } from '../support/platform.ts';
 
 const HEALTHY_MS = 50;
 const HEALTH_TRIES = 10;
 
+/** Descriptors of the platform that may be open: connections that tests keep, files, and those of each live sandbox. */
+const RESTING_DESCRIPTORS = 100;
+const DESCRIPTORS_PER_SANDBOX = 10;
+
 export class Arena {
   platform!: TestPlatform;
-  readonly #limits: Record<string, number>;
   readonly #deployed = new Set<string>();
+  /** Sandboxes of victims that stay from test to test: the one of `hello`, and those of a file's own. */
+  residents = 1;
+  #testStartedAt = 0;
 
-  constructor(limits: Record<string, number> = {}) {
-    this.#limits = limits;
-  }
-
-  /** Registers the hooks; call it once at the top of a test file. */
-  static prepare(limits: Record<string, number> = {}): Arena {
-    const arena = new Arena(limits);
+  /** Registers the hooks; call it once at the top of a test file. @param limits of the attacker @param env of the platform */
+  static prepare(limits: Record<string, number> = {}, env: Record<string, string> = {}): Arena {
+    const arena = new Arena();
     beforeAll(async () => {
-      arena.platform = await TestPlatform.start();
-      await arena.platform.createTenant('attacker', arena.#limits);
+      arena.platform = await TestPlatform.start(env);
+      await arena.platform.createTenant('attacker', limits);
       await arena.platform.createTenant('victim');
       await arena.platform.deploy('victim', 'hello', 'module.exports = (cb) => cb(null, { served: true })');
       await arena.serveVictim();
+      await arena.settle();
+    });
+    beforeEach(() => {
+      arena.#testStartedAt = Date.now();
     });
     afterEach(() => arena.checkConditions());
     afterAll(() => arena.platform.stop());
@@ -54,11 +60,11 @@ export class Arena {
     await this.platform.deploy('attacker', name, source, { filename: 'attack.js' });
   }
 
-  /** The log lines of the last attack. Waits for one that matches. */
+  /** Waits for a line of this test's that matches: names come again, and logs stay when a function is gone. */
   async logLine(name: string, pattern: RegExp): Promise<LogLine> {
     return eventually(async () => {
       const lines = await this.platform.logs('attacker', name);
-      const line = lines.find(({ text }) => pattern.test(text));
+      const line = lines.find(({ at, text }) => at >= this.#testStartedAt && pattern.test(text));
       if (line === undefined) throw new Error(`no line like ${String(pattern)} in ${JSON.stringify(lines)}`);
       return line;
     });
@@ -76,11 +82,19 @@ export class Arena {
     for (const name of this.#deployed)
       await this.platform.api('DELETE', `/v1/tenants/attacker/functions/${name}`);
     this.#deployed.clear();
+    await this.settle();
+  }
+
+  /** Waits until the victims' sandboxes and blank ones are all that there is, in the platform's books and on the host. */
+  async settle(): Promise<void> {
     await eventually(async () => {
-      expect(await this.platform.metric('berth_sandboxes{state="claimed"}')).toBe(1);
+      expect(await this.platform.metric('berth_sandboxes{state="claimed"}')).toBe(this.residents);
       expect(await this.platform.metric('berth_sandboxes{state="starting"}')).toBe(0);
-      const blank = await this.platform.metric('berth_sandboxes{state="blank"}');
-      expect(this.platform.sandboxes().size).toBe(blank + 1);
+      const alive = (await this.platform.metric('berth_sandboxes{state="blank"}')) + this.residents;
+      expect(this.platform.sandboxes().size).toBe(alive);
+      expect(this.platform.traces().size, [...this.platform.traces()].join()).toBe(alive);
+      const descriptors = await this.platform.metric('process_open_fds');
+      expect(descriptors).toBeLessThan(RESTING_DESCRIPTORS + alive * DESCRIPTORS_PER_SANDBOX);
     });
   }
 

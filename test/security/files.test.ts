@@ -106,6 +106,29 @@ describe('13: writing', () => {
   });
 });
 
+it('13: what another tenant wrote in /tmp is not seen, nor any file of theirs', async () => {
+  await arena.platform.deploy(
+    'victim',
+    'keeper',
+    'require("fs").writeFileSync("/tmp/treasure", "gold"); module.exports = (cb) => cb(null, require("fs").readFileSync("/tmp/treasure", "utf8"));',
+  );
+  expect(await (await arena.platform.call('victim', 'keeper')).json()).toBe('gold');
+  const found = await arena.result<string[]>(`
+    const fs = require('fs');
+    const found = [];
+    const walk = (folder, depth) => {
+      let entries = []; try { entries = fs.readdirSync(folder, { withFileTypes: true }); } catch { return; }
+      for (const entry of entries) {
+        const path = folder + '/' + entry.name;
+        if (/treasure|victim|keeper/.test(path)) found.push(path);
+        if (entry.isDirectory() && depth < 6 && path !== '//proc') walk(path, depth + 1);
+      }
+    };
+    module.exports = (cb) => { walk('/', 0); for (const pid of fs.readdirSync('/proc').filter((n) => /^[0-9]+$/.test(n))) walk('/proc/' + pid + '/root/tmp', 4); cb(null, found); };`);
+  expect(found).toEqual([]);
+  await arena.platform.must('DELETE', '/v1/tenants/victim/functions/keeper');
+});
+
 describe('14: names that are no names get 400', () => {
   const names = [
     '..',
@@ -124,6 +147,12 @@ describe('14: names that are no names get 400', () => {
     (name) => ['PUT', `/v1/tenants/attacker/functions/${name}`, { source: 'module.exports = (cb) => cb()' }],
     (name) => ['GET', `/v1/tenants/attacker/functions/hello/revisions/${name}`],
     (name) => ['PUT', `/v1/tenants/attacker/functions/hello/secrets/${name}`, { value: 'x' }],
+    (name) => ['DELETE', `/v1/tenants/attacker/keys/${name}`],
+    (name) => ['GET', `/v1/tenants/attacker/logs?function=${name}`],
+    (name) => ['GET', `/run/attacker/${name}`],
+    (name) => ['GET', `/run/${name}/hello`],
+    (name) => ['GET', `/api/webtask/attacker/${name}`],
+    (name) => ['GET', `/api/run/attacker/${name}`],
   ];
   for (const name of names) {
     it(`such as ${JSON.stringify(name.slice(0, 20))} in a path`, async () => {

@@ -183,22 +183,64 @@ describe('5: processes and threads without number', () => {
   });
 });
 
-it('6: a detached grandchild that ignores SIGTERM goes with its sandbox', async () => {
-  const { uidProcesses } = await arena.result<{ uidProcesses: number }>(
-    `
-    const { spawn } = require('child_process');
-    module.exports = (cb) => {
-      const child = spawn(process.execPath, ['-e', 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000)'], { detached: true, stdio: 'ignore' });
-      child.on('error', cb).on('spawn', () => { child.unref(); cb(null, { uidProcesses: 1 }); });
-    };`,
-    'grandchild',
-  );
-  expect(uidProcesses).toBe(1);
-  await arena.platform.must('DELETE', '/v1/tenants/attacker/functions/grandchild');
-  await eventually(async () => {
-    const blank = await arena.platform.metric('berth_sandboxes{state="blank"}');
-    expect(arena.platform.sandboxes().size).toBe(blank + 1);
-  }, 5_000);
+describe('6: processes that outlive their parent', () => {
+  const stubborn = `process.on("SIGTERM", () => {}); process.on("SIGHUP", () => {}); setInterval(() => {}, 1000)`;
+
+  it('a detached grandchild that ignores SIGTERM goes with its sandbox', async () => {
+    const { pid } = await arena.result<{ pid: number }>(
+      `
+      const { spawn } = require('child_process');
+      module.exports = (cb) => {
+        const child = spawn(process.execPath, ['-e', '${stubborn}'], { detached: true, stdio: 'ignore' });
+        child.on('error', cb).on('spawn', () => { child.unref(); cb(null, { pid: child.pid }); });
+      };`,
+      'grandchild',
+    );
+    expect(pid).toBeGreaterThan(2);
+    await arena.platform.must('DELETE', '/v1/tenants/attacker/functions/grandchild');
+    await eventually(async () => {
+      const blank = await arena.platform.metric('berth_sandboxes{state="blank"}');
+      expect(arena.platform.sandboxes().size).toBe(blank + 1);
+    }, 5_000);
+  });
+
+  it('one whose sandbox kills itself goes within moments as well', async () => {
+    const problem = await arena.problem(
+      `
+      const { spawn } = require('child_process');
+      module.exports = (cb) => {
+        const child = spawn(process.execPath, ['-e', '${stubborn}'], { detached: true, stdio: 'ignore' });
+        child.on('error', cb).on('spawn', () => process.kill(process.pid, 'SIGKILL'));
+      };`,
+      'suicide',
+    );
+    expect(problem.code).toBe('FUNCTION_CRASHED');
+    await eventually(async () => {
+      const blank = await arena.platform.metric('berth_sandboxes{state="blank"}');
+      expect(arena.platform.sandboxes().size).toBe(blank + 1);
+    }, 5_000);
+  });
+
+  it('orphans are reaped: 40 of them leave no zombie, and their pids can be used again', async () => {
+    const { zombies, started } = await arena.result<{ zombies: number; started: number }>(
+      `
+      const { spawn } = require('child_process');
+      const fs = require('fs');
+      const orphan = 'require("child_process").spawn(process.execPath, ["-e", ""], { detached: true, stdio: "ignore" }).on("spawn", () => process.kill(process.pid, 9)).on("error", () => process.exit(1))';
+      const once = () => new Promise((done) => spawn(process.execPath, ['-e', orphan], { stdio: 'ignore' }).on('exit', (code, signal) => done(signal === 'SIGKILL')).on('error', () => done(false)));
+      const count = () => fs.readdirSync('/proc').filter((n) => /^[0-9]+$/.test(n)).filter((n) => { try { return /^State:\\s+Z/m.test(fs.readFileSync('/proc/' + n + '/status', 'utf8')); } catch { return false; } }).length;
+      module.exports = async () => {
+        let started = 0;
+        for (let n = 0; n < 40; n++) if (await once()) started++;
+        let zombies = count();
+        for (let wait = 0; wait < 100 && zombies > 0; wait++) { await new Promise((d) => setTimeout(d, 50)); zombies = count(); }
+        return { zombies, started };
+      };`,
+      'orphans',
+    );
+    expect(started).toBe(40);
+    expect(zombies).toBe(0);
+  });
 });
 
 it('7: a process that stops itself is replaced', async () => {
@@ -233,6 +275,21 @@ it('8: overwritten globals change nothing but the attacker', async () => {
   await arena.logLine('vandal', /before/);
   const victim = await arena.platform.call('victim', 'hello');
   expect(await victim.json()).toEqual({ served: true });
+});
+
+it('8: limits hold for who has overwritten everything', async () => {
+  const vandal = `for (const name of ['JSON', 'Promise', 'Buffer', 'Map', 'Set', 'setTimeout', 'setImmediate', 'queueMicrotask', 'Error', 'process']) globalThis[name] = undefined;
+    for (const type of [Array, String, Object, Function]) for (const name of ['toString', 'valueOf', 'call', 'apply', 'map', 'forEach', 'push', 'then']) type.prototype[name] = () => { throw 1; };`;
+  const spin = await arena.problem(
+    `const clean = 1; module.exports = (cb) => { ${vandal} while (true) {} };`,
+    'spin',
+  );
+  expect(spin.code).toBe('EVENT_LOOP_BLOCKED');
+  const bomb = await arena.problem(
+    `const full = []; const { alloc } = Buffer; module.exports = (cb) => { ${vandal} for (let n = 0; ; n++) full[n] = alloc(8e6, 1); };`,
+    'bomb',
+  );
+  expect(bomb.code).toBe('MEMORY_LIMIT');
 });
 
 describe('9: debuggers', () => {

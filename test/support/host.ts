@@ -1,5 +1,5 @@
 /** What the host shows of one platform's sandboxes: processes, cgroups, mounts. For tests that nothing is left over. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { groupNameOf } from '../../src/drivers/jail/jail-ground.ts';
 import { runDirFor } from '../../src/supervisor/run-dir.ts';
@@ -78,4 +78,27 @@ export function instanceMounts(dataDir: string): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line.includes(runDirOf(dataDir)) || line.includes(dataDir));
+}
+
+/** Names of sandboxes that have left anything on the host: a folder, a socket or a record in the run directory, a cgroup, a mount. */
+export function sandboxTraces(dataDir: string): Set<string> {
+  const found = new Set<string>();
+  for (const name of listed(runDirOf(dataDir))) if (name !== 'records') found.add(name);
+  for (const name of listed(join(runDirOf(dataDir), 'records'))) found.add(name.replace(/\.json$/, ''));
+  for (const group of instanceCgroups(instanceOf(dataDir)))
+    for (const name of listed(group)) if (isFolder(join(group, name))) found.add(name);
+  for (const line of instanceMounts(dataDir)) found.add(line);
+  return found;
+}
+
+function listed(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // gone meanwhile, or never there
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

@@ -13,6 +13,7 @@ import {
   isRunning,
   runDirOf,
   sandboxProcesses,
+  sandboxTraces,
   serverOf,
 } from './host.ts';
 
@@ -26,6 +27,7 @@ export interface Problem {
 }
 
 export interface LogLine {
+  readonly at: number;
   readonly source: string;
   readonly level: string;
   readonly text: string;
@@ -115,6 +117,15 @@ export class TestPlatform {
   /** Live sandboxes as the host shows them: their pids by cgroup. */
   sandboxes(): Map<string, number[]> {
     return sandboxProcesses(instanceOf(this.dataDir));
+  }
+
+  /** Sandboxes that left anything on the host: files, sockets, cgroups, mounts. */
+  traces(): Set<string> {
+    return sandboxTraces(this.dataDir);
+  }
+
+  get port(): number {
+    return Number(new URL(this.url).port);
   }
 
   /** What is left of the platform on the host; empty once it has stopped. */
