@@ -6,7 +6,13 @@ export default defineConfig({
   test: {
     reporters: ['default', './scripts/skip-reporter.mjs'],
     projects: [
-      { test: { ...shared, name: 'unit', include: ['src/**/*.test.ts', 'test/architecture/**/*.test.ts'] } },
+      {
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'test/{architecture,fuzz}/**/*.test.ts'],
+        },
+      },
       {
         test: {
           ...shared,
