@@ -6,6 +6,7 @@ import type { LoadSpec } from '../contracts/frames.ts';
 import type { RevisionId } from '../contracts/ids.ts';
 import { encodeLoad } from '../kernel/frame-heads.ts';
 import { FakeClock } from '../kernel/testing/fake-clock.ts';
+import { cpuMsOf } from '../kernel/testing/spent-cpu.ts';
 import { originOf } from './source-map.ts';
 import { SourcePlaces } from './source-places.ts';
 import { makeRunnable } from './testing/world.ts';
@@ -107,11 +108,10 @@ describe('one position of a source map', () => {
     expect(originOf(Buffer.from('[]'), { line: 1, column: 1 })).toBeNull();
   });
 
-  it('is found quickly in a large map', () => {
+  it('is found quickly in a large map', async () => {
     const mappings = `${'AACA,'.repeat(200)};`.repeat(4_000);
     const json = Buffer.from(JSON.stringify({ mappings, sources: ['a.js'] }));
-    const start = performance.now();
-    expect(originOf(json, { line: 3_999, column: 1 })?.source).toBe('a.js');
-    expect(performance.now() - start).toBeLessThan(1_000);
+    const ms = await cpuMsOf(() => expect(originOf(json, { line: 3_999, column: 1 })?.source).toBe('a.js'));
+    expect(ms).toBeLessThan(1_000);
   });
 });
