@@ -11,6 +11,7 @@ import type { Clock } from '../kernel/clock.ts';
 import { AccessCheck, type GatewayVerifier } from './access-check.ts';
 import { onClientError } from './client-errors.ts';
 import { edgeProblem } from './edge-rules.ts';
+import { lastResponses } from './last-response.ts';
 import { FunctionTarget, TargetResolver } from './target.ts';
 
 export interface GatewayConfig {
@@ -57,7 +58,8 @@ const LOOK_MS = 1_000;
 /** Not listening yet. Closing it is the caller's task. */
 export function createGateway(options: GatewayOptions): http.Server {
   const { config } = options;
-  const server = http.createServer({
+  const server: http.Server = http.createServer({
+    ServerResponse: lastResponses(() => !server.listening),
     insecureHTTPParser: false,
     requireHostHeader: true,
     joinDuplicateHeaders: false,
@@ -76,7 +78,7 @@ export function createGateway(options: GatewayOptions): http.Server {
   server.maxRequestsPerSocket = MAX_REQUESTS_PER_CONNECTION;
   server.maxConnections = config.maxConnections ?? 20_000;
   server.timeout = config.silentMs ?? 960_000;
-  const gateway = new Gateway(server, options);
+  const gateway = new Gateway(options);
   server.on('request', (request, response) => gateway.serve(request, response, false));
   server.on('checkContinue', (request, response) => gateway.serve(request, response, true));
   server.on('upgrade', (request, socket, head) => gateway.upgrade(request, socket, head));
@@ -85,21 +87,17 @@ export function createGateway(options: GatewayOptions): http.Server {
 }
 
 class Gateway {
-  readonly #server: http.Server;
   readonly #options: GatewayOptions;
   readonly #resolver: TargetResolver;
   readonly #access: AccessCheck;
 
-  constructor(server: http.Server, options: GatewayOptions) {
-    this.#server = server;
+  constructor(options: GatewayOptions) {
     this.#options = options;
     this.#resolver = new TargetResolver({ directory: options.directory, domain: options.config.domain });
     this.#access = new AccessCheck(options);
   }
 
   serve(request: IncomingMessage, response: ServerResponse, sendContinue: boolean): void {
-    // While the server drains, connections end with their present response.
-    if (!this.#server.listening) response.shouldKeepAlive = false;
     const target = this.#resolve(request);
     if (target === 'control') {
       if (this.#options.otherRuns?.(request, response, sendContinue) === true) return;

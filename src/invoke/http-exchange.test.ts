@@ -180,7 +180,11 @@ describe('an exchange', () => {
     expect(text.indexOf('\r\n\r\n/1')).toBeGreaterThan(0);
     expect(text.indexOf('\r\n\r\n/2')).toBeGreaterThan(text.indexOf('\r\n\r\n/1'));
     play = () => undefined;
-    await sendRaw(host.port, [get('/3').replace('close', 'keep-alive'), get('/4')], 50);
+    await sendRaw(
+      host.port,
+      [get('/3').replace('close', 'keep-alive'), get('/4')],
+      () => sandboxes.calls.length === 4,
+    );
     await until(() => sandboxes.calls.every((call) => call.isOver));
     expect(sandboxes.calls.map((call) => call.cancelledFor)).toEqual([
       null,

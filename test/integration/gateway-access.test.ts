@@ -1,6 +1,6 @@
 /** Who gets to a function, and what goes elsewhere. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { sendRaw } from '../../src/invoke/testing/bench-host.ts';
+import { sendRaw, until } from '../../src/invoke/testing/bench-host.ts';
 import { startWorld, type World } from './gateway-world.ts';
 
 let world: World;
@@ -67,7 +67,7 @@ describe('a function that wants a token', () => {
     const { text } = await sendRaw(
       world.port,
       'POST /run/acme/private HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n',
-      300,
+      (heard) => heard.includes('\r\n\r\n'),
     );
     expect(text).toMatch(/^HTTP\/1\.1 401 /);
     expect(text).not.toContain('100 Continue');
@@ -147,17 +147,18 @@ it('keeps a connection for the next request after a refusal', async () => {
 });
 
 it('a server that stops ends its connections with the response', async () => {
-  const own = await startWorld((sandboxed) => setTimeout(() => sandboxed.answer('late'), 100));
+  const own = await startWorld(() => undefined);
   const running = fetch(`${own.url}/run/acme/hello`);
   const next = sendRaw(own.port, 'GET /run/acme/hello HTTP/1.1\r\nHost: a\r\n\r\n');
-  await new Promise<void>((resolve) => {
-    setTimeout(resolve, 30);
-  });
+  await until(() => own.sandboxes.calls.length === 2);
   const closed = new Promise((resolve) => {
     own.server.close(resolve);
   });
+  for (const sandboxed of own.sandboxes.calls) sandboxed.answer('late');
   expect(await (await running).text()).toBe('late');
-  expect((await next).text).toContain('late');
-  own.server.closeIdleConnections();
+  const { text } = await next;
+  expect(text).toContain('late');
+  expect(text).toMatch(/^connection: close\r$/im);
+  expect(text).not.toContain('[still open]');
   await closed;
 });

@@ -99,21 +99,35 @@ export interface RawExchange {
   readonly wasReset: boolean;
 }
 
-/** Sends bytes as they are and collects what comes until the other side closes, or `ms` are over. */
-export function sendRaw(port: number, bytes: string | readonly string[], ms = 3_000): Promise<RawExchange> {
+const RAW_MS = 15_000;
+const LOOK_EVERY_MS = 5;
+
+/**
+ * Sends bytes as they are and collects what comes until the other side closes, or 15 s are over.
+ * @param isEnough ends it before, when what came suffices
+ */
+export function sendRaw(
+  port: number,
+  bytes: string | readonly string[],
+  isEnough: (text: string) => boolean = () => false,
+): Promise<RawExchange> {
   return new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1');
     let text = '';
     let wasReset = false;
     const finish = (): void => {
       clearTimeout(timer);
+      clearInterval(looks);
       socket.destroy();
       resolve({ text, wasReset });
     };
     const timer = setTimeout(() => {
       text += '[still open]';
       finish();
-    }, ms);
+    }, RAW_MS);
+    const looks = setInterval(() => {
+      if (isEnough(text)) finish();
+    }, LOOK_EVERY_MS);
     socket.on('data', (chunk) => (text += chunk.toString('latin1')));
     socket.on('error', () => (wasReset = true));
     socket.on('close', finish);
@@ -122,7 +136,11 @@ export function sendRaw(port: number, bytes: string | readonly string[], ms = 3_
 }
 
 /** Waits for a condition. @throws Error after `ms` */
-export async function until(condition: () => boolean, ms = 5_000, clock: Clock = systemClock): Promise<void> {
+export async function until(
+  condition: () => boolean,
+  ms = 20_000,
+  clock: Clock = systemClock,
+): Promise<void> {
   const end = clock.monotonic() + ms;
   while (!condition()) {
     if (clock.monotonic() > end) throw new Error(`not within ${ms} ms: ${condition.toString()}`);
