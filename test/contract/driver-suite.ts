@@ -118,19 +118,17 @@ export function describeDriver(driver: DriverUnderTest): void {
 
     test('keeps the last 4 KiB of descriptor 2 and reads a flood slowly', async () => {
       const probe = await world.start();
-      const cpu = process.cpuUsage();
-      const started = performance.now();
+      // Its exit code says how many MiB were taken from it in 700 ms.
       probe.send(
-        'const fs = require("fs"); const flood = Buffer.alloc(65536, "x"); const end = Date.now() + 700;' +
-          'while (Date.now() < end) try { fs.writeSync(2, flood); } catch (error) { if (error.code !== "EAGAIN") throw error; }' +
-          'process.exit(3)',
+        'const fs = require("fs"); const flood = Buffer.alloc(65536, "x"); const end = Date.now() + 700; let bytes = 0;' +
+          'while (Date.now() < end) try { bytes += fs.writeSync(2, flood); } catch (error) { if (error.code !== "EAGAIN") throw error; }' +
+          'process.exit(Math.min(255, bytes >> 20))',
         '/x.js',
       );
       const exit = await world.exitOf(probe.id);
-      const spent = process.cpuUsage(cpu);
       expect(exit.stderrTail).toMatch(/^x+$/);
       expect(exit.stderrTail.length).toBeLessThanOrEqual(4096);
-      expect((spent.user + spent.system) / 1_000).toBeLessThan((performance.now() - started) * 0.5);
+      expect(exit.code).toBeLessThan(8);
     });
 
     test('destroys with all children, any number of times, and tells it once', async () => {
