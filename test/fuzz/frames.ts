@@ -101,7 +101,6 @@ function storyOf({ bytes: sent, cuts }: Input): string[] {
       onClosed: (violation) => story.push(`closed ${violation?.code}`),
     },
     logBytesPerSecond: 1_000_000,
-    responseHeaderBytes: 1_000,
     now: () => 0,
   });
   for (let number = 1; number <= INVOCATIONS; number++) open(channel, number, story);
