@@ -48,7 +48,7 @@ describe.each(['x64', 'arm64'] as const)('the seccomp filter for %s', (architect
   });
 
   test('allows each call of the allowed groups', () => {
-    for (const name of seccompPolicy.allowed.flatMap((group) => group.syscalls)) {
+    for (const name of seccompPolicy.allowed.flatMap((group) => [...group.syscalls, ...group.relatives])) {
       if (numberOf(name) !== null) expect([name, call(name)]).toEqual([name, ALLOW]);
     }
   });

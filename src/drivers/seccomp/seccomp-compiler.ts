@@ -58,7 +58,8 @@ function rangesOf(policy: SeccompPolicy, architecture: Architecture): Range[] {
     if (actions.has(number)) throw new RangeError(`${syscall} stands twice in the seccomp policy`);
     actions.set(number, action);
   };
-  for (const group of policy.allowed) for (const syscall of group.syscalls) name(syscall, 'allow');
+  for (const { syscalls, relatives } of policy.allowed)
+    for (const syscall of [...syscalls, ...relatives]) name(syscall, 'allow');
   for (const group of policy.refused) for (const syscall of group.syscalls) name(syscall, 'EPERM');
   for (const { syscall, otherwise } of policy.checked) name(syscall, otherwise);
   const ranges: Range[] = [];
