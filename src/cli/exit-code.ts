@@ -10,6 +10,7 @@ export const ExitCode = {
   notFound: 3,
   auth: 4,
   unreachable: 5,
+  warning: 6,
   /** 128 and the number of SIGINT, as shells have it */
   interrupted: 130,
 } as const;
@@ -21,6 +22,7 @@ export const exitCodeMeanings: Readonly<Record<keyof typeof ExitCode, string>> =
   notFound: 'there is no such tenant, function, revision, …',
   auth: 'the token is missing, not valid, or does not allow it',
   unreachable: 'the platform cannot be reached, or something else answered',
+  warning: 'berth doctor: the platform runs here, but something should be changed',
   interrupted: 'Ctrl-C',
 };
 

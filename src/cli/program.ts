@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { type Program, type Register, addGlobalOptions } from './command.ts';
 import { registerDeploy } from './commands/deploy.ts';
+import { registerDoctor } from './commands/doctor.ts';
 import { registerFunctions } from './commands/function.ts';
 import { registerKeys } from './commands/key.ts';
 import { registerLogs } from './commands/log.ts';
@@ -23,6 +24,7 @@ const all: readonly Register[] = [
   registerKeys,
   registerTokens,
   registerPlatform,
+  registerDoctor,
 ];
 
 /** Throws CommanderError in place of ending the process; errors are printed by who runs it. */

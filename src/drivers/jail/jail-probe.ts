@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { removeTree } from '../../kernel/tree-removal.ts';
 import type { SandboxId } from '../../contracts/ids.ts';
+import { userNamespaceSwitches } from '../../contracts/user-namespace-switches.ts';
 import { type CgroupDetection } from '../cgroups/cgroup-detection.ts';
 import type { DriverFacts, Isolation, SandboxLimits } from '../driver.ts';
 import { identityOf } from '../process-identity.ts';
@@ -151,25 +152,7 @@ function gapsOfHost(ground: {
 /** Distributions forbid unprivileged user namespaces in different ways; each has its own way out. */
 function reasonForFailure(error: unknown): string {
   const said = error instanceof Error ? error.message : String(error);
-  const switches = [
-    {
-      file: '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
-      forbids: '1',
-      wayOut:
-        'AppArmor forbids unprivileged user namespaces (Ubuntu 24.04); allow them: sysctl kernel.apparmor_restrict_unprivileged_userns=0',
-    },
-    {
-      file: '/proc/sys/kernel/unprivileged_userns_clone',
-      forbids: '0',
-      wayOut: 'unprivileged user namespaces are off; allow them: sysctl kernel.unprivileged_userns_clone=1',
-    },
-    {
-      file: '/proc/sys/user/max_user_namespaces',
-      forbids: '0',
-      wayOut: 'user namespaces are off; allow them: sysctl user.max_user_namespaces=10000',
-    },
-  ];
-  for (const { file, forbids, wayOut } of switches) {
+  for (const { file, forbids, wayOut } of userNamespaceSwitches) {
     if (existsSync(file) && readFileSync(file, 'utf8').trim() === forbids) return wayOut;
   }
   return `a jail could not be made: ${said.slice(0, 500)}`;
