@@ -1,11 +1,12 @@
 /**
- * Writes the pages of docs/ that are made from the code: `npm run docs`. With `--check` it writes nothing, and ends with
- * exit code 1 when a page is stale.
+ * Writes the pages of docs/ that are made from the code, and the count of attacks in the README: `npm run docs`. With
+ * `--check` it writes nothing, and ends with exit code 1 when a page is stale.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { format } from 'oxfmt';
 import { describeCli } from '../src/cli/describe.ts';
 import { describeConfig } from '../src/config/describe.ts';
+import { readme, readmeWithAttackCount } from './attack-count.ts';
 import { apiPage } from './docs-pages/api-page.ts';
 import { errorsPage } from './docs-pages/errors-page.ts';
 import { limitsPage } from './docs-pages/limits-page.ts';
@@ -65,8 +66,18 @@ async function main(isCheck: boolean): Promise<void> {
     if (!isCheck) await writeFile(new URL(name, docs), text);
     console.log(isCheck ? `docs/${name} is stale: npm run docs` : `docs/${name} written`);
   }
-  if (stale.length === 0) console.log('docs/ is up to date');
-  if (isCheck && stale.length > 0) process.exitCode = 1;
+  const isReadmeStale = await updateReadme(isCheck);
+  if (stale.length === 0 && !isReadmeStale) console.log('docs/ is up to date');
+  if (isCheck && (stale.length > 0 || isReadmeStale)) process.exitCode = 1;
+}
+
+/** @returns whether it was stale */
+async function updateReadme(isCheck: boolean): Promise<boolean> {
+  const text = await readmeWithAttackCount();
+  if (text === (await readFile(readme, 'utf8'))) return false;
+  if (!isCheck) await writeFile(readme, text);
+  console.log(isCheck ? 'README.md is stale: npm run docs' : 'README.md written');
+  return true;
 }
 
 if (import.meta.main) await main(process.argv.includes('--check'));

@@ -20,9 +20,11 @@ describe('docs/', () => {
     expect(generated.filter((name) => !(name in pages))).toEqual([]);
   });
 
-  it('has links, with README.md and ARCHITECTURE.md, that lead to what git tracks', () => {
+  it('has links, with README.md, ARCHITECTURE.md and SECURITY.md, that lead to what git tracks', () => {
     const tracked = trackedPaths();
-    const texts = [...tracked].filter((path) => /^(?:README|ARCHITECTURE|docs\/[^/]+)\.md$/.test(path));
+    const texts = [...tracked].filter((path) =>
+      /^(?:README|ARCHITECTURE|SECURITY|docs\/[^/]+)\.md$/.test(path),
+    );
     const links = texts.flatMap((path) => relativeLinks(path));
     expect(links.length).toBeGreaterThan(10);
     const broken = links.filter(({ target }) => !tracked.has(target));
