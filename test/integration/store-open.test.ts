@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadMasterKey, MasterKey } from '../../src/store/master-key.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import { hasSqliteStore } from '../../src/store/sqlite/sqlite-files.ts';
+import { LOCK_MS } from '../../src/store/sql/patience.ts';
 import { StoreOpenError } from '../../src/store/store-open-error.ts';
 import type { Store } from '../../src/store/store.ts';
 import { acme, hello, newDeploy, other, revisionId, webtask } from '../contract/store-fixtures.ts';
@@ -267,4 +268,47 @@ describe('the master key', () => {
     );
     expect(await readdir(join(dir, 'keys'))).toEqual([]);
   });
+});
+
+describe('a database that another process has locked', () => {
+  const locked = (file: string): DatabaseSync => {
+    const database = new DatabaseSync(join(dir, file));
+    database.exec('begin immediate');
+    return database;
+  };
+
+  it('lets a change wait, and nobody else: the thread stays free, and reads are answered', async () => {
+    const store = await open();
+    await store.createTenant({ id: acme, name: acme, limits: {} });
+    const lock = locked('berth.db');
+    let turns = 0;
+    const timer = setInterval(() => void turns++, 5);
+    const change = store.updateTenant(acme, { name: 'later' });
+    for (let reads = 0; reads < 10; reads++) {
+      expect((await store.getTenant(acme))!.name).toBe(acme);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    clearInterval(timer);
+    expect(turns).toBeGreaterThan(5);
+    lock.exec('rollback');
+    lock.close();
+    expect((await change).name).toBe('later');
+  });
+
+  it(
+    'refuses changes in the end, all of them at the same time, and takes them again',
+    { timeout: 60_000 },
+    async () => {
+      const store = await open();
+      await store.createTenant({ id: acme, name: acme, limits: {} });
+      const lock = locked('berth.db');
+      const start = performance.now();
+      const changes = ['a', 'b', 'c'].map((name) => store.updateTenant(acme, { name }));
+      for (const result of await Promise.allSettled(changes))
+        expect(result).toMatchObject({ status: 'rejected', reason: { code: 'STORE_UNAVAILABLE' } });
+      expect(performance.now() - start).toBeLessThan(2 * LOCK_MS);
+      lock.close();
+      expect((await store.updateTenant(acme, { name: 'd' })).name).toBe('d');
+    },
+  );
 });

@@ -5,6 +5,7 @@ import type { FunctionName, RevisionId, TenantId } from '../../contracts/ids.ts'
 import type { LogRecord } from '../../contracts/model.ts';
 import type { LogQuery, LogStore } from '../store.ts';
 import { rowsOf, type StoreContext } from './context.ts';
+import { lockDeadline, patiently } from './patience.ts';
 import type { LogsTable, Schema } from './schema.ts';
 
 const INSERT_ROWS = 200;
@@ -38,12 +39,11 @@ export async function deleteLogsOf(logs: Kysely<Schema>, tenant: TenantId): Prom
 async function appendLogs(context: StoreContext, records: readonly LogRecord[]): Promise<void> {
   const known = await knownTenants(context, records);
   const rows = records.filter(({ tenant }) => known.has(tenant)).map(rowOf);
+  const deadline = lockDeadline();
   for (let start = 0; start < rows.length; start += INSERT_ROWS) {
     if (start > 0) await nextTurn();
-    await context.logs
-      .insertInto('logs')
-      .values(rows.slice(start, start + INSERT_ROWS))
-      .execute();
+    const insert = context.logs.insertInto('logs').values(rows.slice(start, start + INSERT_ROWS));
+    await patiently(() => insert.execute(), deadline);
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import { BerthError } from '../../contracts/errors.ts';
 import type { StoreChange } from '../store.ts';
+import { lockDeadline, patiently } from './patience.ts';
 import type { Schema } from './schema.ts';
 
 /** The part of a logger that the store uses; pino fits. */
@@ -40,7 +41,8 @@ export class Writer {
   async write<T>(work: ChangeWork<T>): Promise<T> {
     if (this.#isClosed || this.#waiting >= MAX_WAITING_CHANGES) throw new BerthError('STORE_UNAVAILABLE');
     this.#waiting += 1;
-    const result = this.#last.then(() => this.#transact(work)).finally(() => (this.#waiting -= 1));
+    const deadline = lockDeadline();
+    const result = this.#last.then(() => this.#transact(work, deadline)).finally(() => (this.#waiting -= 1));
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -51,14 +53,14 @@ export class Writer {
     await this.#last;
   }
 
-  async #transact<T>(work: ChangeWork<T>): Promise<T> {
+  async #transact<T>(work: ChangeWork<T>, deadline: number): Promise<T> {
     const changes: StoreChange[] = [];
-    const result = await this.#db
-      .transaction()
-      .execute((transaction) => work(transaction, (change) => changes.push(change)))
-      .catch((error: unknown) => {
-        throw error instanceof BerthError ? error : new BerthError('STORE_UNAVAILABLE', {}, { cause: error });
-      });
+    // The lock is taken before the work begins, so an attempt that finds it taken has changed nothing.
+    const attempt = (): Promise<T> =>
+      this.#db.transaction().execute((transaction) => work(transaction, (change) => changes.push(change)));
+    const result = await patiently(attempt, deadline).catch((error: unknown) => {
+      throw error instanceof BerthError ? error : new BerthError('STORE_UNAVAILABLE', {}, { cause: error });
+    });
     for (const change of changes) this.#send(change);
     return result;
   }

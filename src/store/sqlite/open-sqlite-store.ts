@@ -2,7 +2,7 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { Kysely } from 'kysely';
+import { Kysely, sql } from 'kysely';
 import type { Clock } from '../../kernel/clock.ts';
 import type { MasterKey } from '../master-key.ts';
 import { Sealer } from '../sealer.ts';
@@ -25,8 +25,10 @@ export interface SqliteStoreOptions {
   readonly log: StoreLog;
 }
 
-/** How long a statement waits for another process that writes, as an old and a new server do during an upgrade. */
-const BUSY_TIMEOUT_MS = 5_000;
+/** How long opening waits for another process that writes, as an old and a new server do during an upgrade. */
+const OPEN_BUSY_MS = 5_000;
+/** How long a statement waits later: it blocks every request meanwhile. `patience.ts` does the rest. */
+const BUSY_MS = 10;
 const MAX_WAL_BYTES = 64 * 1024 * 1024;
 
 const sqliteTypes: SchemaTypes = {
@@ -44,6 +46,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     await checkMasterKey(db, sealer, join(dir, MAIN_FILE));
     logs = await openLogs(join(dir, LOGS_FILE), options);
     await syncFolder(dir);
+    for (const each of [db, logs]) await sql.raw(`pragma busy_timeout = ${BUSY_MS}`).execute(each);
   } catch (error) {
     await logs?.destroy();
     await db.destroy();
@@ -74,7 +77,7 @@ async function openFile(file: string, options: FileOptions): Promise<Kysely<Sche
 function connect(file: string, options: FileOptions): DatabaseSync {
   let database;
   try {
-    database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true });
+    database = new DatabaseSync(file, { timeout: OPEN_BUSY_MS, enableForeignKeyConstraints: true });
     database.exec(`pragma journal_mode = wal; pragma synchronous = ${options.synchronous};`);
     database.exec(`pragma journal_size_limit = ${MAX_WAL_BYTES}; pragma trusted_schema = off;`);
     return database;
