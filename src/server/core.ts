@@ -12,7 +12,7 @@ import { refuseJwksUrl } from '../auth/jwks/jwks-fetch.ts';
 import { createInvoker } from '../invoke/http-invoker.ts';
 import type { Invoker } from '../invoke/invoker.ts';
 import { createDirectory, type MemoryDirectory } from '../invoke/memory-directory.ts';
-import { systemClock } from '../kernel/clock.ts';
+import type { Clock } from '../kernel/clock.ts';
 import type { Logs } from '../logs/logs.ts';
 import { createLogs } from '../logs/tenant-logs.ts';
 import { createPreparer } from '../modules/code-preparer.ts';
@@ -37,6 +37,7 @@ export interface PlatformOptions {
   readonly driver: Driver;
   /** Where the directories of sandboxes' channels are made. */
   readonly channelsDir: string;
+  readonly clock: Clock;
   readonly log: PlatformLog;
   readonly version: string;
 }
@@ -56,8 +57,6 @@ export interface Core {
   readonly invoker: Invoker;
 }
 
-const clock = systemClock;
-
 export interface Ground {
   readonly options: PlatformOptions;
   readonly store: Store;
@@ -67,7 +66,7 @@ export interface Ground {
 
 export async function createCore(ground: Ground): Promise<Core> {
   const { options, store, auth, facts } = ground;
-  const { config, log } = options;
+  const { config, clock, log } = options;
   const metrics = createMetrics();
   const tenantLimits = new TenantLimits(config.limits);
   const logs = createLogs({ store, clock, log, limitsOf: (id) => tenantLimits.of(id) });
@@ -106,7 +105,7 @@ export async function createCore(ground: Ground): Promise<Core> {
 }
 
 function startSandboxes({ options }: Ground, { metrics, logs }: Pick<Core, 'metrics' | 'logs'>): Sandboxes {
-  const { config, log } = options;
+  const { config, clock, log } = options;
   const defaults = effectiveLimits(config.limits);
   const sandboxes = createSandboxes({
     driver: options.driver,

@@ -8,9 +8,9 @@ import { authorise } from '../auth/authorise.ts';
 import type { BerthError } from '../contracts/errors.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { trackSockets } from '../gateway/open-sockets.ts';
-import { systemClock } from '../kernel/clock.ts';
 import { createWebtaskFace, type WebtaskFace } from '../webtask/webtask-face.ts';
 import type { Core } from './core.ts';
+import { connectionsWithin, openFilesLimit } from './open-files.ts';
 
 export interface Faces {
   /** Not listening yet. */
@@ -20,8 +20,6 @@ export interface Faces {
   /** The supervisor is gone, and no sandbox can be made any more. */
   lose(): void;
 }
-
-const clock = systemClock;
 
 export async function createFaces(core: Core): Promise<Faces> {
   const stopping = new AbortController();
@@ -34,13 +32,15 @@ export async function createFaces(core: Core): Promise<Faces> {
     isSupervised: () => !supervisor.isGone,
   });
   const { directory, invoker, auth, metrics } = core;
+  const { clock } = core.options;
+  const { domain, maxSandboxes } = core.options.config;
   const server = createGateway({
     directory,
     invoker,
     verifier: auth.verifier,
     authorise,
     clock,
-    config: { domain: core.options.config.domain },
+    config: { domain, maxConnections: connectionsWithin(openFilesLimit(), maxSandboxes) },
     otherRuns: (request, response, sendContinue) => webtask.handleRun(request, response, sendContinue),
     control: (request, response) => api.handler(request, response),
     controlUpgrade: (request, socket, head) => webtask.handleUpgrade(request, socket, head),
@@ -60,6 +60,7 @@ export async function createFaces(core: Core): Promise<Faces> {
 
 function createWebtask(core: Core, report: (error: BerthError) => void): WebtaskFace {
   const { control, directory, invoker, auth, logs, preparer, sandboxes } = core;
+  const { clock } = core.options;
   const { publicUrl } = core.options.config;
   return createWebtaskFace({
     control,
@@ -82,7 +83,7 @@ function createNativeApi(
   webtask: WebtaskFace,
   state: Pick<ApiServices, 'isStopping' | 'isSupervised'>,
 ): Promise<Api> {
-  const { config, log, version } = core.options;
+  const { config, clock, log, version } = core.options;
   return createApi({
     control: core.control,
     verifier: core.auth.verifier,

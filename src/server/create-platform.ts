@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { ensureAdminToken } from '../auth/admin-token.ts';
 import { refuseSharedGaps } from '../control/isolation-gaps.ts';
 import type { DriverFacts } from '../drivers/driver.ts';
-import { systemClock } from '../kernel/clock.ts';
 import { openSqliteStore } from '../store/sqlite/open-sqlite-store.ts';
 import { createAuth } from './auth-parts.ts';
 import { createCore, type PlatformOptions } from './core.ts';
@@ -20,11 +19,9 @@ export interface Platform {
   lose(): Promise<void>;
 }
 
-const clock = systemClock;
-
 /** @throws StoreOpenError, BerthError ISOLATION_GAP when the host or the data do not allow a start */
 export async function createPlatform(options: PlatformOptions): Promise<Platform> {
-  const { config, masterKey, driver, log } = options;
+  const { config, masterKey, driver, clock, log } = options;
   const store = await openSqliteStore({ dir: config.dataDir, masterKey, clock, log });
   const auth = await createAuth(store, { clock, jwksAllow: config.jwksAllow });
   const facts = await driver.facts();

@@ -8,6 +8,7 @@ import { type AddressInfo, Socket } from 'node:net';
 import { ConfigError } from '../config/config-error.ts';
 import type { Config } from '../config/settings.ts';
 import { createRemoteDriver } from '../drivers/remote/remote-driver.ts';
+import { systemClock } from '../kernel/clock.ts';
 import { fail } from '../supervisor/failure-words.ts';
 import { type Handover, readHandover } from '../supervisor/handover.ts';
 import { DRIVER_FD, READY_FD } from '../supervisor/server-process.ts';
@@ -45,7 +46,15 @@ async function main(): Promise<void> {
     onLost: () => void leaveWithoutSupervisor(platform),
   });
   const { masterKey, channelsDir } = handover;
-  platform = await createPlatform({ config, masterKey, driver, channelsDir, log, version });
+  platform = await createPlatform({
+    config,
+    masterKey,
+    driver,
+    channelsDir,
+    clock: systemClock,
+    log,
+    version,
+  });
   stopOnSignals(platform, config.graceMs);
   await listen(platform.server, config).catch(async (error: unknown) => {
     await platform.stop(0);

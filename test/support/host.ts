@@ -18,9 +18,14 @@ export function instanceOf(dataDir: string): string {
 
 /** The server that a supervisor has started. @returns null when there is none, as between two of them */
 export function serverOf(supervisorPid: number): number | null {
-  const children = readProc(`${supervisorPid}/task/${supervisorPid}/children`).split(' ').filter(Boolean);
-  const server = children.find((pid) => readProc(`${pid}/cmdline`).includes('/src/server/main.ts'));
-  return server === undefined ? null : Number(server);
+  return childOf(supervisorPid, 'src/server/main.ts');
+}
+
+/** The child that runs a program of ours. */
+export function childOf(parent: number, program: string): number | null {
+  const children = readProc(`${parent}/task/${parent}/children`).split(' ').filter(Boolean);
+  const found = children.find((pid) => readProc(`${pid}/cmdline`).includes(program));
+  return found === undefined ? null : Number(found);
 }
 
 /** A process that has ended, but whose parent has not looked yet, does not run. */

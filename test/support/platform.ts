@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { existsSync } from 'node:fs';
 import {
+  childOf,
   instanceCgroups,
   instanceMounts,
   instanceOf,
@@ -73,6 +74,15 @@ function expectGone(pid: number): void {
   if (isRunning(pid)) throw new Error(`the server ${pid} does not end`);
 }
 
+export interface StartOptions {
+  /** Exists; stays when the platform is stopped. */
+  readonly dataDir?: string;
+  /** What is run, as `npm start` runs `scripts/start.mjs`; left out: the supervisor itself. */
+  readonly program?: string;
+}
+
+const SUPERVISOR = 'src/supervisor/main.ts';
+
 export class TestPlatform {
   readonly url: string;
   readonly dataDir: string;
@@ -81,17 +91,25 @@ export class TestPlatform {
   #output = '';
   token = '';
 
-  private constructor(port: number, dataDir: string, env: Record<string, string>) {
+  readonly #program: string;
+
+  private constructor(
+    port: number,
+    dataDir: string,
+    options: { env: Record<string, string>; program: string },
+  ) {
     this.url = `http://127.0.0.1:${port}`;
     this.dataDir = dataDir;
-    this.#env = { ...env, PORT: String(port), BERTH_DATA_DIR: dataDir };
+    this.#env = { ...options.env, PORT: String(port), BERTH_DATA_DIR: dataDir };
+    this.#program = options.program;
   }
 
-  /** Starts a platform on an empty data folder and waits until it is ready. */
-  static async start(env: Record<string, string> = {}): Promise<TestPlatform> {
-    const platform = new TestPlatform(await freePort(), await mkdtemp(join(tmpdir(), 'berth-test-')), {
-      BERTH_DRIVER: 'jail',
-      ...env,
+  /** Starts a platform, on an empty data folder unless one is given, and waits until it is ready. */
+  static async start(env: Record<string, string> = {}, options: StartOptions = {}): Promise<TestPlatform> {
+    const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'berth-test-')));
+    const platform = new TestPlatform(await freePort(), dataDir, {
+      env: { BERTH_DRIVER: 'jail', ...env },
+      program: options.program ?? SUPERVISOR,
     });
     await platform.restart();
     return platform;
@@ -104,9 +122,10 @@ export class TestPlatform {
     return pid;
   }
 
-  /** The process that was started: it makes sandboxes and keeps the server running. */
+  /** It makes sandboxes and keeps the server running. */
   get supervisorPid(): number {
-    return this.#child!.pid!;
+    const started = this.#child!.pid!;
+    return this.#program === SUPERVISOR ? started : (childOf(started, SUPERVISOR) ?? started);
   }
 
   /** Everything that the platform printed. */
@@ -142,7 +161,7 @@ export class TestPlatform {
   }
 
   async restart(env: Record<string, string> = {}): Promise<void> {
-    const child = spawn(process.execPath, ['src/supervisor/main.ts'], {
+    const child = spawn(process.execPath, [this.#program], {
       cwd: projectRoot,
       env: { PATH: process.env['PATH'] ?? '', HOME: this.dataDir, ...this.#env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -168,7 +187,7 @@ export class TestPlatform {
     const child = this.#child;
     if (child === null || child.exitCode !== null || child.signalCode !== null)
       return child?.exitCode ?? null;
-    const server = serverOf(child.pid!);
+    const server = serverOf(this.supervisorPid);
     const gone = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     const code = await gone;
