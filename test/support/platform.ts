@@ -1,5 +1,7 @@
 /** Starts the real platform as its users do, as a process of its own, and speaks to it over HTTP only. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { request as httpRequest, type ClientRequest } from 'node:http';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -45,12 +47,24 @@ export interface DeployOptions {
   readonly sourceMap?: string;
 }
 
+/** Below the ports that the kernel gives away (ip_local_port_range begins at 32768): none is taken between our look and the platform's. */
+const FIRST_PORT = 20_000;
+const PORTS = 12_000;
+
+/** A port on which nothing listens, for a platform that keeps it over restarts. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = FIRST_PORT + randomInt(PORTS);
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+      .once('error', () => resolve(false))
+      .listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 /** Repeats `check` until it does not throw, or throws its last error after `deadlineMs`. */
@@ -67,6 +81,36 @@ export async function eventually<T>(
       if (Date.now() > until) throw error;
       await delay(everyMs);
     }
+  }
+}
+
+/** Deployed code for `hold`: answers when the whole body has come. */
+export const answersAtEnd =
+  'module.exports = (req, res) => { req.resume().on("end", () => res.end(JSON.stringify({ done: true }))); };';
+
+/** One call that lasts as long as its test wants it to. */
+export class HeldCall {
+  readonly #request: ClientRequest;
+  readonly #answer: Promise<{ status: number; text: string }>;
+
+  constructor(url: string) {
+    this.#request = httpRequest(url, { method: 'POST', agent: false });
+    this.#answer = new Promise((resolve, reject) => {
+      this.#request.once('error', reject).once('response', (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (part: string) => (text += part));
+        response.once('error', reject).once('end', () => resolve({ status: response.statusCode!, text }));
+      });
+    });
+    // Who never finishes it, as a test that fails before, is not told here of its end.
+    this.#answer.catch(() => undefined);
+    this.#request.write('x');
+  }
+
+  /** Ends the body. @returns what the function answered */
+  finish(): Promise<{ status: number; text: string }> {
+    this.#request.end();
+    return this.#answer;
   }
 }
 
@@ -256,6 +300,11 @@ export class TestPlatform {
       signal: AbortSignal.timeout(60_000),
       ...init,
     });
+  }
+
+  /** Calls a function with a body that does not end yet: it holds its place until `finish`. */
+  hold(tenant: string, fn: string): HeldCall {
+    return new HeldCall(`${this.url}/run/${tenant}/${fn}`);
   }
 
   /** Calls a function that must fail. */
