@@ -120,6 +120,18 @@ describe('a sandbox that ends by itself', () => {
     expect(world.events).toContainEqual({ kind: 'ended', tenant: 'acme', reason: 'PROTOCOL_VIOLATION' });
   });
 
+  it('is killed as well when the platform fails on what it sent, and the operator’s log says why', async () => {
+    await using world = await makeWorld();
+    const { channel, heard, id } = await invoke(world, hello());
+    channel.events.onFault(new TypeError('our own mistake'));
+    channel.events.onClosed(new BerthError('INTERNAL'));
+    await settled();
+    expect(heard.error?.code).toBe('INTERNAL');
+    expect(world.driver.destroyed).toContain(id);
+    expect(world.platformLog).toContain('a channel failed by our fault');
+    expect(world.platformLog).not.toContain('protocol violation');
+  });
+
   it('puts what it wrote to standard error before it died into its log', async () => {
     await using world = await makeWorld();
     const started = await invoke(world, hello());

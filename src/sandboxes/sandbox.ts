@@ -256,6 +256,11 @@ export class Sandbox {
       onLogDropped: (lines, bytes) => this.log.dropped(lines, bytes),
       onPong: (nonce) => this.#keeper.ponged(this, nonce),
       onFatal: (reason, stack) => this.#onFatal(reason, stack),
+      onFault: (thrown) =>
+        this.#services.log.error(
+          { err: thrown, sandbox: this.id, tenant: this.#runnable?.tenant },
+          'a channel failed by our fault',
+        ),
       onClosed: (violation) => this.#onClosed(violation),
     };
   }
@@ -286,10 +291,11 @@ export class Sandbox {
   #onClosed(violation: BerthError | null): void {
     if (this.#life.state === 'gone') return;
     if (violation === null) return this.#take({ type: 'closed' });
-    this.#services.log.warn(
-      { err: violation, sandbox: this.id, tenant: this.#runnable?.tenant },
-      'protocol violation',
-    );
+    if (violation.code === 'PROTOCOL_VIOLATION')
+      this.#services.log.warn(
+        { err: violation, sandbox: this.id, tenant: this.#runnable?.tenant },
+        'protocol violation',
+      );
     this.#evidence = { ...this.#evidence, violation };
     this.#judge(violation);
   }

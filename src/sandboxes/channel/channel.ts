@@ -13,8 +13,10 @@ export interface ChannelEvents {
   onPong(nonce: number): void;
   /** The runtime says that an uncaught error ends the process. */
   onFatal(reason: string, stack: string | undefined): void;
-  /** The channel is unusable: a protocol violation (error set) or the other side closed (null). Called once. Invocations
-   *  stay open until the owner, who learns the reason from the driver, calls `close` with the error for them. */
+  /** The platform's own code threw on something that came in. For the operator's log; the channel goes on or is closed next. */
+  onFault(thrown: unknown): void;
+  /** The channel is unusable: a protocol violation or a fault of ours (error set), or the other side closed (null). Called
+   *  once. Invocations stay open until the owner, who learns the reason from the driver, calls `close` with the error for them. */
   onClosed(violation: BerthError | null): void;
 }
 

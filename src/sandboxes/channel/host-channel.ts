@@ -127,7 +127,15 @@ class HostChannel implements Channel {
     this.#shut();
     const open = [...this.#invocations.values()];
     this.#invocations.clear();
-    for (const invocation of open) invocation.failed(error);
+    for (const invocation of open) this.#failOne(invocation, error);
+  }
+
+  #failOne(invocation: HostInvocation, error: BerthError): void {
+    try {
+      invocation.failed(error);
+    } catch (thrown) {
+      this.#events.onFault(thrown);
+    }
   }
 
   #onBytes(parser: FrameParser, chunk: Buffer): void {
@@ -137,12 +145,18 @@ class HostChannel implements Channel {
       parser.push(chunk);
       releaseWhole(chunk);
     } catch (error) {
-      if (!(error instanceof MalformedFrame)) throw error;
-      this.#end(new BerthError('PROTOCOL_VIOLATION', { reason: error.message }, { cause: error }));
-      return;
+      return this.#endBy(error);
     }
     if (this.#logMeter.isFlooded) this.#pauseForFlood();
     if (this.#logMeter.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
+  }
+
+  /** Whatever it was, thrown on it would end the platform with all its tenants: it ends this one channel. */
+  #endBy(error: unknown): void {
+    if (error instanceof MalformedFrame)
+      return this.#end(new BerthError('PROTOCOL_VIOLATION', { reason: error.message }, { cause: error }));
+    this.#events.onFault(error);
+    this.#end(new BerthError('INTERNAL', {}, { cause: error }));
   }
 
   #onFrame(type: number, flags: number, stream: number, payload: Buffer): void {
