@@ -21,7 +21,7 @@ export const limitDefinitions = {
     floor: 100,
     ceiling: 60_000,
     unit: 'ms',
-    says: 'how long a function may block its event loop',
+    says: 'how long a function may block its event loop; 5 times as long when memory or CPU run short',
   },
   spinMs: {
     default: 10_000,

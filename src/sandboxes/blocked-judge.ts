@@ -1,4 +1,5 @@
-/** Is a sandbox that does not answer blocked, or is the host too busy to let it answer? Pure. */
+/** Is a sandbox that does not answer blocked, short of memory, or is the host too busy to let it answer? Pure. */
+import type { Limits } from '../contracts/limits.ts';
 import type { SandboxUsage } from '../drivers/driver.ts';
 
 export interface UsageSample {
@@ -11,32 +12,65 @@ export interface UsageSample {
 const BUSY_SHARE = 0.5;
 /** Turning, but nothing else: a spin. */
 const SPIN_SHARE = 0.9;
-/** A sandbox that the host starves is given this many times blockedMs. */
-export const STARVED_FACTOR = 5;
+/** A sandbox that the host starves, or that may be about to run out of memory, is given this many times blockedMs. */
+const PATIENCE_FACTOR = 5;
+/** Of memoryBytes. V8 may have three quarters of it (heap-class.ts); a full heap alone is more than this. */
+const CROWDED_SHARE = 2 / 3;
+/** Of memoryBytes: more than the young generation takes when a loop makes nothing but garbage. */
+const GROWN_SHARE = 1 / 8;
 const MICROS_PER_MS = 1_000;
 const MILLIS_PER_CORE = 1_000;
 
 /** The share of one core that the sandbox used between two samples, of what its quota lets its main thread have. */
-export function busyShare(before: UsageSample, after: UsageSample, cpuMillis: number): number {
+function busyShare(before: UsageSample, after: UsageSample, cpuMillis: number): number {
   const elapsedMs = after.at - before.at;
   if (elapsedMs <= 0) return 0;
   const cores = (after.usage.cpuMicros - before.usage.cpuMicros) / (elapsedMs * MICROS_PER_MS);
   return cores / Math.min(1, cpuMillis / MILLIS_PER_CORE);
 }
 
+export interface BlockedCase {
+  /** Times blockedMs that a ping was not answered. */
+  readonly waited: number;
+  /** The first sample since that ping, the one before the last, and the last; null: not measured. */
+  readonly first: UsageSample | null;
+  readonly before: UsageSample | null;
+  readonly after: UsageSample | null;
+  readonly limits: Pick<Limits, 'cpuMillis' | 'memoryBytes'>;
+}
+
+/**
+ * Code that fills its memory blocks its loop too, for the longer the slower the host is: V8 collects garbage several times
+ * over before it gives up. Its own end, or the kernel's kill, is the best evidence of that, so it gets the time to come to
+ * it; code that merely holds much, and loops, comes to no such end. After that its growth decides.
+ */
+export function judgeBlocked({ waited, first, before, after, limits }: BlockedCase): Judgement {
+  const { cpuMillis, memoryBytes } = limits;
+  const isCrowded = after !== null && after.usage.memoryBytes >= memoryBytes * CROWDED_SHARE;
+  const hasGrown = first !== null && after !== null && growth(first, after) >= memoryBytes * GROWN_SHARE;
+  if (waited >= PATIENCE_FACTOR) return isCrowded && hasGrown ? 'fills-memory' : 'blocks';
+  if (waited < 1 || before === null || after === null) return 'wait';
+  return isBlocked(before, after, cpuMillis) && !isCrowded && !hasGrown ? 'blocks' : 'wait';
+}
+
+export type Judgement = 'wait' | 'blocks' | 'fills-memory';
+
+function growth(first: UsageSample, last: UsageSample): number {
+  return last.usage.memoryBytes - first.usage.memoryBytes;
+}
+
 /**
  * A main thread that sleeps (Atomics.wait, a synchronous sleep) or is stopped (SIGSTOP) with a ping in its socket will
- * not answer either: its event loop would be awake.
+ * not answer either: its event loop would be awake. Once is not enough: it also sleeps for moments in which other threads
+ * of its process collect garbage.
  */
-export function isBlocked(samples: {
-  readonly before: UsageSample;
-  readonly after: UsageSample;
-  readonly cpuMillis: number;
-}): boolean {
-  const { before, after, cpuMillis } = samples;
-  const { mainThread } = after.usage;
-  if (mainThread === 'sleeping' || mainThread === 'stopped') return true;
-  return mainThread === 'running' && busyShare(before, after, cpuMillis) >= BUSY_SHARE;
+function isBlocked(before: UsageSample, after: UsageSample, cpuMillis: number): boolean {
+  if (isAsleep(before) && isAsleep(after)) return true;
+  return after.usage.mainThread === 'running' && busyShare(before, after, cpuMillis) >= BUSY_SHARE;
+}
+
+function isAsleep({ usage: { mainThread } }: UsageSample): boolean {
+  return mainThread === 'sleeping' || mainThread === 'stopped';
 }
 
 export function isSpinning(before: UsageSample, after: UsageSample, cpuMillis: number): boolean {

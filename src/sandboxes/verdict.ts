@@ -18,13 +18,13 @@ export interface Evidence {
   readonly violation: BerthError | null;
   /** The runtime's last words. */
   readonly fatal: { readonly reason: string; readonly stack: string | undefined } | null;
-  /** Found blocked before it ended, with the name and value of the limit. */
+  /** Found blocked, or out of time or memory, before it ended, with the name and value of the limit. */
   readonly suspicion: Suspicion | null;
 }
 
 export type Suspicion =
   | { readonly code: 'EVENT_LOOP_BLOCKED'; readonly name: 'blockedMs' | 'spinMs'; readonly limit: number }
-  | { readonly code: 'LOAD_TIMEOUT'; readonly limit: number };
+  | { readonly code: 'LOAD_TIMEOUT' | 'MEMORY_LIMIT'; readonly limit: number };
 
 const MAX_REASON_BYTES = 1_000;
 const SIGNAL_EXIT_BASE = 128;
@@ -52,7 +52,7 @@ export function verdictOf(evidence: Evidence, memoryBytes: number): BerthError {
 /** @param place where it spins, as in ` at hello.js:3:7 (spin)`, or '' */
 export function suspicionError(suspicion: Suspicion, place: string): BerthError {
   const { code, limit } = suspicion;
-  if (code === 'LOAD_TIMEOUT') return new BerthError(code, { limit });
+  if (code !== 'EVENT_LOOP_BLOCKED') return new BerthError(code, { limit });
   return new BerthError(code, { name: suspicion.name, limit, place });
 }
 

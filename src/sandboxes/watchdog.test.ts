@@ -4,14 +4,17 @@ import type { SandboxUsage, ThreadState } from '../drivers/driver.ts';
 import { invoke, makeRunnable, makeWorld, type Started, type World } from './testing/world.ts';
 
 /** Every sandbox uses this share of a core from now on. */
-function burn(world: World, cores: number, mainThread: ThreadState = 'running'): void {
+function burn(
+  world: World,
+  cores: number,
+  mainThread: ThreadState = 'running',
+  memoryAt: (ms: number) => number = () => 1,
+): void {
   const since = world.clock.monotonic();
-  world.driver.usageOf = (): SandboxUsage => ({
-    cpuMicros: Math.round((world.clock.monotonic() - since) * 1_000 * cores),
-    memoryBytes: 1,
-    pids: 1,
-    mainThread,
-  });
+  world.driver.usageOf = (): SandboxUsage => {
+    const ms = world.clock.monotonic() - since;
+    return { cpuMicros: Math.round(ms * 1_000 * cores), memoryBytes: memoryAt(ms), pids: 1, mainThread };
+  };
 }
 
 /** The sandbox's loop turns no more. */
@@ -26,6 +29,13 @@ async function block(
   );
   burn(world, cores, options.mainThread);
   started.channel.answersPings = false;
+  return started;
+}
+
+/** Blocks its loop, burns a core, and uses so much of its 256 MiB after so many milliseconds. */
+async function fill(world: World, mib: (ms: number) => number): Promise<Started> {
+  const started = await block(world, 1);
+  burn(world, 1, 'running', (ms) => Math.round(mib(ms) * 1024 * 1024));
   return started;
 }
 
@@ -79,6 +89,17 @@ describe('the watchdog', () => {
       expect(heard.error?.code).toBe('EVENT_LOOP_BLOCKED');
     },
   );
+
+  it('waits on for a main thread that sleeps while other threads of its process work: it collects garbage', async () => {
+    await using world = await makeWorld();
+    const { heard } = await block(world, 0.1);
+    await world.clock.advance(900);
+    burn(world, 0.1, 'sleeping');
+    await world.clock.advance(400);
+    burn(world, 0.1);
+    await world.clock.advance(3_000);
+    expect(heard.calls).toEqual([]);
+  });
 
   it('gives a sandbox that the host starves five times as long', async () => {
     await using world = await makeWorld();
@@ -195,6 +216,43 @@ describe('the watchdog', () => {
     // What is left is the reaper's one timer.
     expect(timers).toBe(1);
     expect(world.driver.usageCalls).toBe(0);
+  });
+
+  it('leaves code that fills its memory the time to end by it', async () => {
+    await using world = await makeWorld();
+    const { heard, channel, id } = await fill(world, (ms) => Math.min(250, 50 + ms / 10));
+    await world.clock.advance(4_000);
+    expect(heard.calls).toEqual([]);
+    channel.events.onClosed(null);
+    world.driver.exit(id, { signal: 'SIGABRT', outOfMemory: true });
+    await world.clock.advance(0);
+    expect(heard.error?.code).toBe('MEMORY_LIMIT');
+  });
+
+  it('says MEMORY_LIMIT itself, with the frames in the log, where that takes five times as long', async () => {
+    await using world = await makeWorld();
+    world.driver.frames = frames;
+    const { heard, id } = await fill(world, (ms) => Math.min(200, 50 + ms / 10));
+    await world.clock.advance(5_600);
+    expect(heard.error).toMatchObject({ code: 'MEMORY_LIMIT', facts: { limit: 256 * 1024 * 1024 } });
+    expect(world.driver.destroyed).toContain(id);
+    const line = world.logs.find(({ source }) => source === 'platform');
+    expect(line?.text).toContain('\n    at hello.js:3:7 (spin)');
+  });
+
+  it.each([
+    ['holds little', () => 60, 1_300],
+    ['makes garbage', (ms: number) => 60 + (ms % 200) / 10, 1_300],
+    ['holds much, and takes no more', () => 200, 5_600],
+  ])('finds the loop of code that %s, with its place', async (_what, mib, ms) => {
+    await using world = await makeWorld();
+    world.driver.frames = frames;
+    const { heard } = await fill(world, mib);
+    await world.clock.advance(ms);
+    expect(heard.error).toMatchObject({
+      code: 'EVENT_LOOP_BLOCKED',
+      facts: { place: ' at hello.js:3:7 (spin)' },
+    });
   });
 
   it('an exit that comes while the place is looked for keeps the watchdog as the reason', async () => {

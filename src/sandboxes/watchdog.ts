@@ -8,7 +8,7 @@ import type { Driver } from '../drivers/driver.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { withDeadline } from '../kernel/deadline.ts';
 import { TimerWheel, type WheelEntry } from '../kernel/timer-wheel.ts';
-import { isBlocked, isSpinning, STARVED_FACTOR, type UsageSample } from './blocked-judge.ts';
+import { isSpinning, judgeBlocked, type UsageSample } from './blocked-judge.ts';
 import type { PlatformLog } from './services.ts';
 import type { Suspicion } from './verdict.ts';
 
@@ -87,6 +87,8 @@ class Watch implements WheelEntry {
   /** When the ping that is not answered was sent, moved on by the host's own delays; null when none is. */
   #pingedAt: number | null = null;
   #sample: UsageSample | null = null;
+  /** The first sample since that ping. */
+  #firstSample: UsageSample | null = null;
   #spinSample: UsageSample | null = null;
   #progress = -1;
   #isMeasuring = false;
@@ -114,6 +116,7 @@ class Watch implements WheelEntry {
     if (nonce !== this.#nonce) return;
     this.#pingedAt = null;
     this.#sample = null;
+    this.#firstSample = null;
   }
 
   onDue(lateMs: number): void {
@@ -134,7 +137,7 @@ class Watch implements WheelEntry {
     if (lateMs > LATE_MS) this.#pingedAt! += lateMs;
     const waited = this.#now() - this.#pingedAt!;
     if (waited >= blockedMs) return void this.#judge();
-    if (waited >= blockedMs / 2 && this.#sample === null) void this.#takeSample();
+    if (this.#firstSample === null) void this.#takeSample();
     this.#wheel.schedule(this, Math.min(this.#period(), blockedMs - waited));
   }
 
@@ -144,11 +147,13 @@ class Watch implements WheelEntry {
     const before = this.#sample;
     const after = this.#pingedAt === null ? null : await this.#measure();
     if (this.#isStopped) return;
-    const { blockedMs, cpuMillis } = this.#limits();
+    const limits = this.#limits();
+    const { blockedMs, memoryBytes } = limits;
     const waited = this.#pingedAt === null ? 0 : (this.#now() - this.#pingedAt) / blockedMs;
-    const isSure = before !== null && after !== null && isBlocked({ before, after, cpuMillis });
-    if (waited >= STARVED_FACTOR || (waited >= 1 && isSure))
+    const judgement = judgeBlocked({ waited, first: this.#firstSample, before, after, limits });
+    if (judgement === 'blocks')
       return this.#suspect({ code: 'EVENT_LOOP_BLOCKED', name: 'blockedMs', limit: blockedMs });
+    if (judgement === 'fills-memory') return this.#suspect({ code: 'MEMORY_LIMIT', limit: memoryBytes });
     if (this.#pingedAt !== null) this.#sample = after;
     this.#wheel.schedule(this, this.#period());
   }
@@ -187,7 +192,9 @@ class Watch implements WheelEntry {
   async #takeSample(): Promise<void> {
     const pingedAt = this.#pingedAt;
     const sample = await this.#measure();
-    if (this.#pingedAt !== null && pingedAt !== null) this.#sample ??= sample;
+    if (this.#pingedAt === null || pingedAt === null) return;
+    this.#firstSample ??= sample;
+    this.#sample ??= sample;
   }
 
   async #measure(): Promise<UsageSample | null> {

@@ -139,6 +139,14 @@ describe('4: memory', () => {
       await arena.logLine('bomb', /memoryBytes/);
     });
   }
+
+  it('four heap bombs at once as well, though V8 then collects garbage for longer than blockedMs', async () => {
+    const names = ['bomb-1', 'bomb-2', 'bomb-3', 'bomb-4'];
+    const bomb = `module.exports = async () => { const all = []; for (;;) all.push({ a: [1, 2, 3], s: 'x' + all.length }); };`;
+    for (const name of names) await arena.deploy(name, `// ${name}\n${bomb}`);
+    const problems = await Promise.all(names.map((name) => arena.platform.problem('attacker', name)));
+    expect(problems.map(({ code }) => code)).toEqual(names.map(() => 'MEMORY_LIMIT'));
+  });
 });
 
 describe('5: processes and threads without number', () => {
