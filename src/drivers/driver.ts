@@ -59,6 +59,8 @@ export interface SandboxUsage {
   readonly memoryBytes: number;
   readonly pids: number;
   readonly mainThread: ThreadState;
+  /** Time in which the main thread wanted to run and the host gave it no core; 0 where that does not show. */
+  readonly starvedMicros: number;
 }
 
 /** One call frame of the code that runs, 1-based; hostile text, length-limited. */

@@ -5,6 +5,8 @@
 import { readFileSync } from 'node:fs';
 import type { ThreadState } from './driver.ts';
 
+const NANOS_PER_MICRO = 1_000;
+
 export interface ProcessIdentity {
   readonly pid: number;
   /** Start time in clock ticks since boot, as text. */
@@ -79,6 +81,20 @@ export function threadState(pid: number): ThreadState {
       return 'stopped';
     default:
       return 'gone';
+  }
+}
+
+/**
+ * Time that a process's main thread spent waiting for a core, in microseconds: second number of /proc/<pid>/schedstat, in
+ * nanoseconds (Documentation/scheduler/sched-stats.rst). 0 for a kernel that does not count it.
+ */
+export function starvedMicros(pid: number): number {
+  try {
+    const [, waited = '0'] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ');
+    return Math.round(Number(waited) / NANOS_PER_MICRO);
+  } catch (error) {
+    if (isMissing(error)) return 0;
+    throw error;
   }
 }
 

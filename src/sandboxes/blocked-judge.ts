@@ -73,6 +73,19 @@ function isAsleep({ usage: { mainThread } }: UsageSample): boolean {
   return mainThread === 'sleeping' || mainThread === 'stopped';
 }
 
-export function isSpinning(before: UsageSample, after: UsageSample, cpuMillis: number): boolean {
-  return busyShare(before, after, cpuMillis) >= SPIN_SHARE;
+/**
+ * Does a loop that turns do anything but turn? On a busy host a spin gets a part of a core only, but it wants a whole one all
+ * the time; so does honest work there, which must have got this much of a core before it is taken for a spin.
+ */
+export function judgeSpin(
+  before: UsageSample,
+  after: UsageSample,
+  { spinMs, cpuMillis }: Pick<Limits, 'spinMs' | 'cpuMillis'>,
+): 'works' | 'unsure' | 'spins' {
+  const share = busyShare(before, after, cpuMillis);
+  if (share >= SPIN_SHARE) return 'spins';
+  const elapsedMs = after.at - before.at;
+  const starvedMs = (after.usage.starvedMicros - before.usage.starvedMicros) / MICROS_PER_MS;
+  if (elapsedMs <= 0 || share + starvedMs / elapsedMs < SPIN_SHARE) return 'works';
+  return share * elapsedMs >= spinMs / PATIENCE_FACTOR ? 'spins' : 'unsure';
 }

@@ -13,7 +13,18 @@ function burn(
   const since = world.clock.monotonic();
   world.driver.usageOf = (): SandboxUsage => {
     const ms = world.clock.monotonic() - since;
-    return { cpuMicros: Math.round(ms * 1_000 * cores), memoryBytes: memoryAt(ms), pids: 1, mainThread };
+    const cpuMicros = Math.round(ms * 1_000 * cores);
+    return { cpuMicros, memoryBytes: memoryAt(ms), pids: 1, mainThread, starvedMicros: 0 };
+  };
+}
+
+/** As `burn`, on a host that lets it wait for a core the rest of the time that it `wants` one. */
+function starve(world: World, cores: number, wants = 1): void {
+  burn(world, cores);
+  const { usageOf } = world.driver;
+  world.driver.usageOf = (id): SandboxUsage => {
+    const usage = usageOf(id)!;
+    return { ...usage, starvedMicros: Math.round((usage.cpuMicros / cores) * (wants - cores)) };
   };
 }
 
@@ -178,6 +189,28 @@ describe('the watchdog', () => {
       code: 'EVENT_LOOP_BLOCKED',
       facts: { name: 'spinMs', limit: 5_000 },
     });
+  });
+
+  it('kills such a loop on a host that gives it a part of a core only, a while later', async () => {
+    await using world = await makeWorld();
+    const { heard } = await invoke(world, makeRunnable('hello', { blockedMs: 1_000, spinMs: 5_000 }));
+    starve(world, 0.1);
+    await world.clock.advance(9_000);
+    expect(heard.calls).toEqual([]);
+    await world.clock.advance(3_000);
+    expect(heard.error?.facts).toMatchObject({ name: 'spinMs', limit: 5_000 });
+  });
+
+  it('lets a function that works a little and waits run on a busy host', async () => {
+    await using world = await makeWorld();
+    const { heard, inner } = await invoke(
+      world,
+      makeRunnable('hello', { blockedMs: 1_000, spinMs: 5_000, wallMs: 100_000 }),
+    );
+    starve(world, 0.1, 0.5);
+    await world.clock.advance(60_000);
+    inner.done();
+    expect(heard.calls).toEqual(['done']);
   });
 
   it('lets a function burn its core as long as it sends something', async () => {

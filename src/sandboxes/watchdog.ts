@@ -8,7 +8,7 @@ import type { Driver } from '../drivers/driver.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { withDeadline } from '../kernel/deadline.ts';
 import { TimerWheel, type WheelEntry } from '../kernel/timer-wheel.ts';
-import { isSpinning, judgeBlocked, type UsageSample } from './blocked-judge.ts';
+import { judgeBlocked, judgeSpin, type UsageSample } from './blocked-judge.ts';
 import type { PlatformLog } from './services.ts';
 import type { Suspicion } from './verdict.ts';
 
@@ -177,11 +177,11 @@ class Watch implements WheelEntry {
     this.#isMeasuring = false;
     if (this.#isStopped || this.#sandbox.progress !== this.#progress) return;
     const before = this.#spinSample;
-    this.#spinSample = after;
-    if (before === null || after === null) return;
-    const { spinMs, cpuMillis } = this.#limits();
-    if (isSpinning(before, after, cpuMillis))
-      this.#suspect({ code: 'EVENT_LOOP_BLOCKED', name: 'spinMs', limit: spinMs });
+    const limits = this.#limits();
+    const judgement = before === null || after === null ? 'works' : judgeSpin(before, after, limits);
+    if (judgement === 'works') this.#spinSample = after;
+    if (judgement === 'spins')
+      this.#suspect({ code: 'EVENT_LOOP_BLOCKED', name: 'spinMs', limit: limits.spinMs });
   }
 
   #suspect(suspicion: Suspicion): void {

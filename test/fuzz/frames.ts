@@ -98,6 +98,9 @@ function storyOf({ bytes: sent, cuts }: Input): string[] {
       onLogDropped: () => undefined,
       onPong: () => story.push('pong'),
       onFatal: () => story.push('fatal'),
+      onFault: (error) => {
+        throw error;
+      },
       onClosed: (violation) => story.push(`closed ${violation?.code}`),
     },
     logBytesPerSecond: 1_000_000,

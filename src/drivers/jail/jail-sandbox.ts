@@ -14,6 +14,7 @@ import {
   type ProcessIdentity,
   readStat,
   signalProcess,
+  starvedMicros,
   threadState,
 } from '../process-identity.ts';
 import { StderrTail } from '../stderr-tail.ts';
@@ -112,16 +113,19 @@ export class JailSandbox {
 
   async usage(): Promise<SandboxUsage | null> {
     const main = await this.mainProcess();
-    const mainThread = main === null ? 'gone' : threadState(main.pid);
+    const thread = {
+      mainThread: main === null ? 'gone' : threadState(main.pid),
+      starvedMicros: main === null ? 0 : starvedMicros(main.pid),
+    } as const;
     const counted = await this.#cgroup?.usage();
     if (counted === null) return null;
-    if (counted !== undefined) return { ...counted, mainThread };
+    if (counted !== undefined) return { ...counted, ...thread };
     const stat = main === null ? null : readStat(main.pid);
     return {
       cpuMicros: (stat?.cpuTicks ?? 0) * MICROS_PER_TICK,
       memoryBytes: (stat?.residentPages ?? 0) * PAGE_BYTES,
       pids: stat === null ? 0 : 1,
-      mainThread,
+      ...thread,
     };
   }
 

@@ -11,6 +11,7 @@ import {
   readStat,
   signalPid,
   signalProcess,
+  starvedMicros,
   threadState,
 } from '../process-identity.ts';
 import { StderrTail } from '../stderr-tail.ts';
@@ -86,6 +87,7 @@ export class ProcessSandbox {
       memoryBytes: stat.residentPages * PAGE_BYTES,
       pids: 1,
       mainThread: threadState(this.#pid),
+      starvedMicros: starvedMicros(this.#pid),
     };
   }
 

@@ -88,6 +88,7 @@ const usageSchema = z
     memoryBytes: count,
     pids: count,
     mainThread: z.enum(['running', 'sleeping', 'stopped', 'gone']),
+    starvedMicros: count,
   })
   .nullable();
 

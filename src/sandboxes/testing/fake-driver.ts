@@ -26,6 +26,7 @@ export class FakeDriver implements Driver {
     memoryBytes: 1,
     pids: 1,
     mainThread: 'running',
+    starvedMicros: 0,
   });
   frames: readonly StackFrame[] = [];
   locateCalls = 0;
