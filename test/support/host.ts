@@ -85,11 +85,17 @@ export function instanceMounts(dataDir: string): string[] {
     .filter((line) => line.includes(runDirOf(dataDir)) || line.includes(dataDir));
 }
 
+/** What a platform has in its run directory as long as it lives. */
+const OWN_ENTRIES: ReadonlySet<string> = new Set(['channels', 'records', 'server.json', 'stash']);
+
 /** Names of sandboxes that have left anything on the host: a folder, a socket or a record in the run directory, a cgroup, a mount. */
 export function sandboxTraces(dataDir: string): Set<string> {
   const found = new Set<string>();
-  for (const name of listed(runDirOf(dataDir))) if (name !== 'records') found.add(name);
-  for (const name of listed(join(runDirOf(dataDir), 'records'))) found.add(name.replace(/\.json$/, ''));
+  const runDir = runDirOf(dataDir);
+  for (const name of listed(runDir)) if (!OWN_ENTRIES.has(name)) found.add(name);
+  for (const name of listed(join(runDir, 'channels'))) found.add(name);
+  for (const name of listed(join(runDir, 'stash'))) found.add(name);
+  for (const name of listed(join(runDir, 'records'))) found.add(name.replace(/\.json$/, ''));
   for (const group of instanceCgroups(instanceOf(dataDir)))
     for (const name of listed(group)) if (isFolder(join(group, name))) found.add(name);
   for (const line of instanceMounts(dataDir)) found.add(line);
