@@ -24,6 +24,11 @@ export const deployBody = z
       .optional()
       .describe('the code in base64, instead of source'),
     sourceMap: z.string().optional().describe("a bundle's own source map, as JSON text"),
+    entry: filenameSchema
+      .optional()
+      .describe(
+        'of a bundle: the file that it was made from, such as index.ts; it is shown, and tells the language',
+      ),
     env: stringMap.optional().describe('replaces the variables; left out: they stay'),
     meta: stringMap.optional().describe('replaces the metadata; left out: it stays'),
     secrets: stringMap.optional().describe('replaces all secrets; left out: they stay'),

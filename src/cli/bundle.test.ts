@@ -27,7 +27,8 @@ interface Deployed {
   readonly name: string;
   readonly source: string;
   readonly moduleKind: string;
-  readonly filename: string;
+  readonly filename?: string;
+  readonly entry?: string;
   readonly sourceMap: string;
 }
 
@@ -57,7 +58,7 @@ describe('a folder', () => {
       'app/node_modules/add/package.json': '{"name":"add","main":"./add.js"}',
       'app/node_modules/add/add.js': 'module.exports = (a, b) => a + b;',
     });
-    expect(deployed).toMatchObject({ name: 'shop', moduleKind: 'commonjs', filename: 'main.js' });
+    expect(deployed).toMatchObject({ name: 'shop', moduleKind: 'commonjs', entry: 'main.js' });
     let body = '';
     (exportsOf(deployed.source) as (req: null, res: object) => void)(null, {
       end: (text: string) => (body = text),

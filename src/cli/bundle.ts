@@ -10,7 +10,8 @@ export interface Bundle {
   readonly sourceMap: string;
   /** What the entry was written as: it decides how its export is understood. */
   readonly moduleKind: ModuleKind;
-  readonly filename: string;
+  /** Name of the file that it was made from. */
+  readonly entry: string;
   readonly warnings: readonly string[];
 }
 
@@ -45,7 +46,7 @@ export async function bundle(input: BundleInput): Promise<Bundle> {
     source: code,
     sourceMap: sanitizeSources(Buffer.from(map).toString('utf8'), folder),
     moduleKind: kindOf(input, result),
-    filename: `${basename(entry, extname(entry))}.js`,
+    entry: basename(entry),
     warnings: result.warnings.map((warning) => sentence(warning)),
   };
 }

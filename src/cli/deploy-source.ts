@@ -12,6 +12,7 @@ import type { Output } from './output.ts';
 export interface DeploySource {
   readonly source: Uint8Array;
   readonly filename?: string;
+  readonly entry?: string;
   readonly moduleKind?: ModuleKind;
   readonly sourceMap?: string;
   /** What the function is called unless the user says otherwise; null: the user must. */

@@ -17,6 +17,7 @@ import type { Transport } from './transport.ts';
 export interface DeployInput {
   readonly source: Uint8Array;
   readonly filename?: string;
+  readonly entry?: string;
   readonly form?: Form;
   readonly moduleKind?: ModuleKind;
   readonly sourceMap?: string;

@@ -10,6 +10,7 @@ export interface DeployRequest {
   readonly fn: FunctionName;
   readonly source: Uint8Array;
   readonly filename?: string;
+  readonly entry?: string;
   readonly moduleKind?: ModuleKind;
   readonly form?: Form;
   readonly sourceMap?: Uint8Array;

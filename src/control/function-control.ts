@@ -121,10 +121,11 @@ async function prepare({ preparer }: ControlDeps, request: DeployRequest): Promi
 }
 
 function sourceOf(request: DeployRequest, filename: string): DeploySource {
-  const { source, moduleKind, form, sourceMap } = request;
+  const { source, entry, moduleKind, form, sourceMap } = request;
   return {
     source,
     filename,
+    ...(entry === undefined ? {} : { entry }),
     ...(moduleKind === undefined ? {} : { moduleKind }),
     ...(form === undefined ? {} : { form }),
     ...(sourceMap === undefined ? {} : { sourceMap }),

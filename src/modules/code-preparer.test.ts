@@ -1,3 +1,4 @@
+import { build } from 'esbuild';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BerthError } from '../contracts/errors.ts';
 import { createPreparer } from './code-preparer.ts';
@@ -20,6 +21,30 @@ async function failure(text: string, extra: Extra | string = {}): Promise<BerthE
   );
   expect(error).toBeInstanceOf(BerthError);
   return error as BerthError;
+}
+
+/** As the CLI makes it (src/cli/bundle.ts), with a module `value`. */
+async function bundled(contents: string): Promise<string> {
+  const value =
+    'export const value = () => 1; export const fetch = () => 1; export default (request) => request;';
+  const { outputFiles } = await build({
+    stdin: { contents, loader: 'ts', sourcefile: 'main.ts' },
+    plugins: [
+      {
+        name: 'value',
+        setup({ onLoad, onResolve }) {
+          onResolve({ filter: /^value$/ }, () => ({ path: 'value', namespace: 'value' }));
+          onLoad({ filter: /./, namespace: 'value' }, () => ({ contents: value }));
+        },
+      },
+    ],
+    write: false,
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    keepNames: true,
+  });
+  return outputFiles[0]!.text;
 }
 
 const codeOf = ({ prepared }: Prepared): string => Buffer.from(prepared.code).toString();
@@ -83,6 +108,35 @@ describe('the form', () => {
   it('of a bundle follows the module kind that it was made from', async () => {
     const prepared = await prepare('module.exports = () => new Response()', { moduleKind: 'esm' });
     expect(prepared).toMatchObject({ form: 'fetch', moduleKind: 'esm', evaluate: 'script' });
+  });
+
+  it.each([
+    ['export default { fetch(request: Request) { return new Response(value); } }', 'fetch'],
+    ['export default (request: Request) => new Response(value)', 'fetch'],
+    ['export default (req: object, res: object) => [req, res, value]', 'node'],
+    ['export default function later(ctx: object, cb: () => void) { cb(); }', 'webtask'],
+    ['export const handler = async (event: object) => [event, value]', 'lambda'],
+    ['export { default } from "value"', 'fetch'],
+    ['export * from "value"', 'fetch'],
+    ['export default value()', 'auto'],
+    ['export const other = value', 'auto'],
+  ])('of a bundle of the ES module %j is %s', async (text, form) => {
+    const text2 = `import { value } from "value";\n${text}`;
+    expect(await prepare(await bundled(text2), { moduleKind: 'esm', entry: 'main.ts' })).toMatchObject({
+      form,
+      moduleKind: 'esm',
+      language: 'typescript',
+      filename: 'main.ts',
+    });
+  });
+
+  it.each([
+    ['module.exports = (cb) => cb(null, require("value"))', 'webtask'],
+    ['exports.handler = async (event) => require("value")', 'lambda'],
+    ['module.exports = require("value").value()', 'auto'],
+  ])('of a bundle of the CommonJS module %j is %s', async (text, form) => {
+    const prepared = await prepare(await bundled(text), { moduleKind: 'commonjs', entry: 'main.js' });
+    expect(prepared).toMatchObject({ form, language: 'javascript', filename: 'main.js' });
   });
 
   it('is refused where plainly nothing is exported', async () => {

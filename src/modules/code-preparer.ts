@@ -45,9 +45,9 @@ class CodePreparer implements Preparer {
       isFormFixed,
       moduleKind:
         kind.moduleKind ?? source.moduleKind ?? (analysis.evaluate === 'module' ? 'esm' : 'commonjs'),
-      language: kind.language,
+      language: kindOf(source.entry ?? filename).language,
       evaluate: analysis.evaluate,
-      filename,
+      filename: source.entry ?? filename,
     };
   }
 

@@ -58,7 +58,45 @@ function findExports(program: acorn.Program): Found {
     else if (statement.type === 'ExportNamedDeclaration') fromNamed(statement, found);
     else if (statement.type === 'ExportAllDeclaration') found.isOpaque = true;
   }
-  return found;
+  return bundledExports(program, found) ?? found;
+}
+
+/**
+ * What an ES module exports is in esbuild's bundles `module.exports = __toCommonJS(x)` with `__export(x, { name: () => value })`
+ * beside it, and `__reExport(x, …)` for what comes from elsewhere. @returns null where that is not what is there
+ */
+function bundledExports(program: acorn.Program, { main }: Found): Found | null {
+  const target = main === null ? null : calledWith('__toCommonJS', main)[0];
+  if (target?.type !== 'Identifier') return null;
+  const found: Found = { main: null, named: new Map(), isOpaque: false };
+  let isFound = false;
+  for (const statement of program.body) {
+    if (statement.type !== 'ExpressionStatement') continue;
+    const { expression } = statement;
+    if (isNamed(calledWith('__reExport', expression)[0], target.name)) found.isOpaque = true;
+    const [of, getters] = calledWith('__export', expression);
+    if (!isNamed(of, target.name) || getters?.type !== 'ObjectExpression') continue;
+    isFound = true;
+    for (const getter of getters.properties) addGetter(getter, found);
+  }
+  return isFound ? found : null;
+}
+
+/** `name: () => value` */
+function addGetter(getter: acorn.Property | acorn.SpreadElement, found: Found): void {
+  if (getter.type === 'SpreadElement' || getter.computed) return;
+  const { key, value } = getter;
+  const name = key.type === 'Identifier' ? key.name : key.type === 'Literal' ? String(key.value) : null;
+  const isShown = value.type === 'ArrowFunctionExpression' && value.body.type === 'Identifier';
+  if (name !== null) found.named.set(name, isShown ? value.body : null);
+}
+
+function calledWith(name: string, node: Node): readonly (Node | undefined)[] {
+  return node.type === 'CallExpression' && isNamed(node.callee, name) ? node.arguments : [];
+}
+
+function isNamed(node: Node | undefined, name: string): boolean {
+  return node?.type === 'Identifier' && node.name === name;
 }
 
 function fromNamed(statement: acorn.ExportNamedDeclaration, found: Found): void {
@@ -128,6 +166,8 @@ function resolve(start: Node, scope: ReadonlyMap<string, Node | null>): Node | n
     if (node.type === 'Identifier') node = scope.get(node.name) ?? null;
     else if (node.type === 'AssignmentExpression') node = node.right;
     else if (node.type === 'SequenceExpression') node = node.expressions.at(-1) ?? null;
+    // esbuild's keepNames: `__name(value, "name")` is the value.
+    else if (calledWith('__name', node).length === 2) node = calledWith('__name', node)[0] ?? null;
     else return node;
   }
   return null;

@@ -6,6 +6,8 @@ export interface DeploySource {
   readonly source: Uint8Array;
   /** Last path segment as the user knows it (`hello.ts`); decides language and module kind by its ending. Default `index.js`. */
   readonly filename: string;
+  /** Of a bundle: name of the file that it was made from. It is shown, and tells the language; the text is JavaScript. */
+  readonly entry?: string;
   /** When the caller knows better than the ending and the text (a bundle made by the CLI). */
   readonly moduleKind?: ModuleKind;
   readonly form?: Form;

@@ -73,6 +73,15 @@ describe('a deploy', () => {
     expect(revision).toMatchObject({ form: 'node', isFormFixed: true, sourceBytes: 3 });
   });
 
+  it('of a bundle shows the file that it was made from', async () => {
+    const { revision } = await deploy('bundle', {
+      source: hello,
+      entry: 'main.ts',
+      sourceMap: '{"version":3}',
+    });
+    expect(revision).toMatchObject({ language: 'typescript', filename: 'main.ts' });
+  });
+
   it('warns when the form cannot be told', async () => {
     expect((await deploy('open', { source: 'no form' })).warnings).toHaveLength(1);
   });

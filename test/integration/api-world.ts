@@ -216,7 +216,7 @@ export class ApiWorld {
 const linePreparer: Preparer = {
   async prepare(source: DeploySource): Promise<Prepared> {
     const text = Buffer.from(source.source).toString();
-    const { filename, form, moduleKind = 'commonjs', sourceMap } = source;
+    const { filename, entry = filename, form, moduleKind = 'commonjs', sourceMap } = source;
     if (text.includes('syntax error')) {
       throw new BerthError('CODE_INVALID', {
         reason: 'Unexpected token',
@@ -230,9 +230,9 @@ const linePreparer: Preparer = {
       form: form ?? (text.includes('no form') ? 'auto' : 'webtask'),
       isFormFixed: form !== undefined,
       moduleKind,
-      language: filename.endsWith('.ts') ? 'typescript' : 'javascript',
+      language: entry.endsWith('.ts') ? 'typescript' : 'javascript',
       evaluate: 'script',
-      filename,
+      filename: entry,
     };
   },
   close: async () => undefined,

@@ -69,9 +69,7 @@ async function deploy(session: Session, [path]: Arguments, options: DeployOption
   for (const warning of warnings) output.note(`${output.style('yellow', 'warning:')} ${safe(warning)}`);
   const fn = (await session.tenant()).function(name);
   const answer = await output.during(`Deploying ${name}`, fn.deploy({ ...code, ...settings }, io.signal));
-  // Of a bundle the text never tells the form: no news.
-  if (code.sourceMap === undefined)
-    for (const warning of answer.warnings) output.note(`${output.style('yellow', 'note:')} ${safe(warning)}`);
+  for (const warning of answer.warnings) output.note(`${output.style('yellow', 'note:')} ${safe(warning)}`);
   output.result(answer, deployedText(session, answer));
 }
 

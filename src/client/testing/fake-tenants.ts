@@ -172,7 +172,7 @@ export class FakeTenants {
   revision(tenant: string, name: string, index: number): Record_ {
     const fn = this.function(tenant, name);
     const { id, source, body } = fn.revisions[index]!;
-    const filename = String(body['filename'] ?? 'index.js');
+    const filename = String(body['entry'] ?? body['filename'] ?? 'index.js');
     return {
       id,
       number: index + 1,
