@@ -58,7 +58,9 @@ const WRAPPER = `
 import { runChild } from ${url('scripts/run-child.mjs')};
 const env = { ...process.env, BERTH_FOLLOW_PID: String(process.pid) };
 const args = ['--import', ${url('scripts/follow-parent.mjs')}, process.argv[2], process.argv[3]];
-process.exitCode = await runChild(process.execPath, args, { env, ownSession: true, restarts: 2 });
+const pause = process.env.RESTART_AFTER_MS;
+const more = pause === undefined ? {} : { restartAfterMs: Number(pause) };
+process.exitCode = await runChild(process.execPath, args, { env, ownSession: true, restarts: 2, ...more });
 `;
 
 interface Running {
@@ -135,6 +137,17 @@ describe('npm start, when the platform is killed', () => {
     expect([7, 128 + 9]).toContain(await ended);
     expect(pids()).toHaveLength(1);
   });
+});
+
+it('npm start does not start the platform again when its own signal is handled after the death of the platform', async () => {
+  const { wrapper, serverPid, pids } = await startWrapped({ RESTART_AFTER_MS: '15000' });
+  const ended = new Promise((resolve) => wrapper.once('exit', resolve));
+  process.kill(serverPid, 'SIGKILL');
+  // The wrapper has seen it: what nobody has waited for would still be there.
+  await until('the server to be reaped', () => !isAlive(serverPid));
+  wrapper.kill('SIGTERM');
+  expect(await ended).toBe(128 + 9);
+  expect(pids()).toHaveLength(1);
 });
 
 describe('bubblewrap', () => {
