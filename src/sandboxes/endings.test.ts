@@ -43,7 +43,8 @@ describe('a sandbox that ends by itself', () => {
     await die(world, started, how);
     expect(started.heard.error?.code).toBe(code);
     expect(started.heard.error?.message).toContain(words);
-    expect(platformLines(world)).toEqual([started.heard.error!.message]);
+    // Its invocation was told, and tells its own log.
+    expect(platformLines(world)).toEqual([]);
     const next = await invoke(world, hello());
     expect(next.channel).not.toBe(started.channel);
     expect(world.driver.destroyed).toContain(started.id);
@@ -96,7 +97,16 @@ describe('a sandbox that ends by itself', () => {
     });
     expect(world.logs.map(({ source, text }) => [source, text])).toEqual([
       ['error', 'Error: boom\n    at hello.js:1:1'],
-      ['platform', started.heard.error!.message],
+    ]);
+  });
+
+  it('says itself why, once, where no invocation is left to be told', async () => {
+    await using world = await makeWorld();
+    const started = await invoke(world, hello());
+    started.inner.done();
+    await die(world, started, { code: 3 });
+    expect(platformLines(world)).toEqual([
+      expect.stringMatching(/^FUNCTION_CRASHED: .*exit code 3 by process\.exit/),
     ]);
   });
 
@@ -116,7 +126,6 @@ describe('a sandbox that ends by itself', () => {
     await settled();
     expect(heard.error?.code).toBe('PROTOCOL_VIOLATION');
     expect(world.driver.destroyed).toContain(id);
-    expect(platformLines(world).length).toBe(1);
     expect(world.events).toContainEqual({ kind: 'ended', tenant: 'acme', reason: 'PROTOCOL_VIOLATION' });
   });
 
@@ -196,7 +205,7 @@ describe('a revision that does not load', () => {
     await settled();
     expect(heard.error).toMatchObject({ code: 'LOAD_FAILED', facts: { reason } });
     expect(world.driver.destroyed).toContain(id);
-    expect(world.logs.map(({ source }) => source)).toEqual(['error', 'platform']);
+    expect(world.logs.map(({ source }) => source)).toEqual(['error']);
   });
 
   it('is not tried again within a second: callers get the same error at once', async () => {
@@ -246,7 +255,7 @@ describe('a revision that does not load', () => {
     expect(heard.calls).toEqual([]);
     await world.clock.advance(1);
     expect(heard.error).toMatchObject({ code: 'LOAD_TIMEOUT', facts: { limit: 3_000 } });
-    expect(platformLines(world)[0]).toContain('at hello.js:2:1');
+    expect(world.logs.find(({ source }) => source === 'error')?.text).toContain('at hello.js:2:1');
     expect(world.driver.destroyed).toContain(id);
   });
 

@@ -344,7 +344,8 @@ export class Sandbox {
   #judge(error: BerthError, detail = ''): void {
     if (this.#life.state === 'gone') return;
     this.#ending = endingOf(error);
-    this.log.platform('error', `${error.message}${detail}`);
+    if (detail !== '') this.log.error(`It was ended here:${detail}`);
+    this.#sayEnd(error);
     this.#take({ type: 'judged' });
   }
 
@@ -373,7 +374,12 @@ export class Sandbox {
   #logDeath(error: BerthError): void {
     const tail = this.#evidence.exit?.stderrTail ?? '';
     if (tail !== '' && this.#evidence.fatal === null) this.log.error(tail);
-    this.log.platform('error', error.message);
+    this.#sayEnd(error);
+  }
+
+  /** Who still listens is told, and puts it into the log with the invocation: this is for an end that nobody else tells. */
+  #sayEnd(error: BerthError): void {
+    if (this.live === 0) this.log.platform('error', `${error.code}: ${error.message}`);
   }
 
   #failStart(error: unknown): void {

@@ -69,7 +69,7 @@ describe('the watchdog', () => {
     });
     expect(heard.error!.message).toContain('blockedMs (1000 ms) at hello.js:3:7 (spin).');
     expect(world.driver.destroyed).toContain(id);
-    const line = world.logs.find(({ source }) => source === 'platform');
+    const line = world.logs.find(({ source }) => source === 'error');
     expect(line?.text).toContain('\n    at hello.js:3:7 (spin)');
     expect(line?.text).not.toContain('node:internal');
   });
@@ -269,7 +269,7 @@ describe('the watchdog', () => {
     await world.clock.advance(5_600);
     expect(heard.error).toMatchObject({ code: 'MEMORY_LIMIT', facts: { limit: 256 * 1024 * 1024 } });
     expect(world.driver.destroyed).toContain(id);
-    const line = world.logs.find(({ source }) => source === 'platform');
+    const line = world.logs.find(({ source }) => source === 'error');
     expect(line?.text).toContain('\n    at hello.js:3:7 (spin)');
   });
 

@@ -118,6 +118,8 @@ describe('3: a process that ends in mid-request', () => {
       expect(problem).toMatchObject({ code: 'FUNCTION_CRASHED', status: 502 });
       expect(problem.detail).toMatch(reason);
       await arena.logLine('ender', reason);
+      const lines = await arena.platform.logs('attacker', 'ender');
+      expect(lines.filter(({ source, text }) => source === 'platform' && reason.test(text))).toHaveLength(1);
       expect((await arena.platform.call('attacker', 'ender', { path: '?go=1' })).status).toBe(200);
     });
   }
