@@ -71,7 +71,7 @@ const ownSettings = {
     'user and group number under which the server runs when the platform is started as root; no number that another program or a sandbox has (300000-365535)',
   ),
   'pool.minBlank': set(integer(0, 1_000), 4, 'blank sandboxes that always wait to be claimed'),
-  'pool.maxBlank': set(integer(1, 1_000), 16, 'blank sandboxes that are kept after a burst'),
+  'pool.maxBlank': set(integer(0, 1_000), 16, 'blank sandboxes that are kept after a burst'),
   'pool.startConcurrency': set(integer(1, 256), 4, 'sandboxes that start at the same time'),
   graceMs: set(
     integer(0, 900_000),

@@ -1,0 +1,81 @@
+/** A function that never ran, without a pool: against the least that such a sandbox must do, `bwrap … node -e 0`. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { TestPlatform } from '../../test/support/platform.ts';
+import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
+import { FirstByteClient } from '../harness/first-byte.ts';
+import { check, type BenchContext, type Outcome } from '../harness/outcome.ts';
+import { alternate, of } from '../harness/rounds.ts';
+import { median, percentile, ratios } from '../harness/statistics.ts';
+import { firstByte } from './cold-hit.ts';
+
+const run = promisify(execFile);
+const CALLS_PER_ROUND = 20;
+const NO_POOL = { BERTH_POOL_MIN_BLANK: '0', BERTH_POOL_MAX_BLANK: '0' };
+/** As unshared as our own, on the file system as it is. */
+const BARE = [
+  '--unshare-all',
+  '--die-with-parent',
+  '--ro-bind',
+  '/',
+  '/',
+  '--dev',
+  '/dev',
+  '--proc',
+  '/proc',
+];
+
+export async function measurePoolEmpty({ scope, rounds, say }: BenchContext): Promise<Outcome> {
+  say('pool empty');
+  const platform = await startBerth(scope, NO_POOL);
+  const sides = [
+    { name: 'berth, pool empty', measure: (round: number) => callNewFunctions(platform, round) },
+    { name: 'bwrap … node -e 0', measure: () => startBareNodes() },
+  ];
+  for (const { measure } of sides) await measure(rounds);
+  const measured = await alternate(sides, rounds, say);
+  const p50s = (name: string): number[] => of(measured, name).map(median);
+  return {
+    rows: [...measured].map(([label, times]) => ({
+      label,
+      unit: 'ms',
+      rounds: times.map(median),
+      p50Ms: percentile(times.flat(), 50),
+      p99Ms: percentile(times.flat(), 99),
+    })),
+    checks: [
+      check(
+        'pool empty / bwrap … node -e 0, p50',
+        ratios(p50s('berth, pool empty'), p50s('bwrap … node -e 0')),
+        {
+          bound: 'at most',
+          target: 2.2,
+          unit: '×',
+        },
+      ),
+    ],
+  };
+}
+
+async function callNewFunctions(platform: TestPlatform, round: number): Promise<number[]> {
+  const tenant = `empty${round}`;
+  await addTenant(platform, tenant);
+  const paths = await deployMany(platform, { tenant, count: CALLS_PER_ROUND, source: helloSource });
+  const client = await FirstByteClient.connect(portOf(platform));
+  const times: number[] = [];
+  for (const path of paths) times.push(await firstByte(client, path));
+  client.close();
+  await platform.must('DELETE', `/v1/tenants/${tenant}`);
+  return times;
+}
+
+/** From the start of bwrap to its end. */
+async function startBareNodes(): Promise<number[]> {
+  const times: number[] = [];
+  for (let call = 0; call < CALLS_PER_ROUND; call++) {
+    const started = performance.now();
+    await run('bwrap', [...BARE, process.execPath, '-e', '0']);
+    times.push(performance.now() - started);
+  }
+  return times;
+}
