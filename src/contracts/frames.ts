@@ -24,7 +24,7 @@ export const MAX_HOST_PAYLOAD_BYTES = 256 * 1024 * 1024;
 export const MAX_STREAM = 0xffff_ffff;
 
 export const FrameType = {
-  /** S→H, stream 0, JSON `hello`: the runtime is warm and waits. First frame on the channel. */
+  /** S→H, stream 0, JSON `hello`: the runtime waits. First frame on the channel. */
   Hello: 1,
   /** H→S, stream 0: `encodeLoad`. Once in a sandbox's life; Requests may follow at once. */
   Load: 2,
@@ -53,6 +53,8 @@ export const FrameType = {
   LogDropped: 14,
   /** S→H, stream 0, JSON `failure`: uncaught error; the process ends right after. */
   Fatal: 15,
+  /** H→S, stream 0: it will wait in the pool; until Load comes, compile what functions need. u8, 1: the Fetch classes too. */
+  Exercise: 24,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 

@@ -19,9 +19,6 @@ const capturedSetImmediate = native.setImmediate;
 const capturedSetTimeout = native.setTimeout;
 const capturedClearTimeout = native.clearTimeout;
 const capturedProcess = native.process;
-const capturedRequest = native.Request;
-const capturedResponse = native.Response;
-const capturedReadableStream = native.ReadableStream;
 const capturedAbortController = native.AbortController;
 const capturedURL = native.URL;
 const capturedMap = native.Map;
@@ -37,9 +34,6 @@ export {
   capturedMap as Map,
   capturedProcess as process,
   capturedPromise as Promise,
-  capturedReadableStream as ReadableStream,
-  capturedRequest as Request,
-  capturedResponse as Response,
   capturedSetImmediate as setImmediate,
   capturedSetTimeout as setTimeout,
   capturedURL as URL,

@@ -18,6 +18,8 @@ const WINDOW_BYTES = 4;
 export interface ChannelHandlers {
   /** The Load frame; `payload` stays valid. */
   onLoad(payload: Buffer): void;
+  /** The Exercise frame. */
+  onExercise(withFetch: boolean): void;
   onRequest(exchange: Exchange): void;
   /** Runs what a frame brings about for an invocation: on its behalf, and so that what tenants' code throws stays there. */
   within(exchange: Exchange, action: () => void): void;
@@ -116,6 +118,8 @@ export class RuntimeChannel implements ExchangeChannel {
       case FrameType.Ping:
         this.#writer.send(FrameType.Pong, 0, stream);
         return this.#writer.flush();
+      case FrameType.Exercise:
+        return this.#handlers.onExercise(payload[0] === 1);
       case FrameType.Load:
         return this.#handlers.onLoad(this.#kept(payload));
       default:

@@ -1,12 +1,12 @@
-/** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket>`. Connects out, gets warm, says Hello, waits for Load. */
+/** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket>`. Connects out, says Hello, waits for Load. */
 import net from 'node:net';
 import { hookImports } from './evaluate.ts';
+import { Exercise } from './exercise.ts';
 import { installFaults, type Faults } from './faults.ts';
 import { installListenTrap } from './listen-trap.ts';
 import { installLogStreams } from './log-streams.ts';
 import { reallyExit } from './process-exit.ts';
 import { Runtime } from './runtime.ts';
-import { warmUp } from './warm-up.ts';
 
 const now = performance.now.bind(performance);
 /** One buffer for all reads: no garbage for short requests. */
@@ -14,7 +14,7 @@ const READ_BYTES = 64 * 1024;
 const HOST_GONE_EXIT_CODE = 0;
 const USAGE_EXIT_CODE = 64;
 
-async function main(path: string): Promise<void> {
+function main(path: string): void {
   let receive = (_chunk: Buffer): void => {};
   const buffer = Buffer.alloc(READ_BYTES);
   const onRead = (bytes: number): boolean => {
@@ -30,10 +30,10 @@ async function main(path: string): Promise<void> {
     trap,
     now,
     ownsProcess: true,
+    exercise: new Exercise({ trap, now }),
     onUncaught: (thrown) => faults?.uncaught(thrown),
   });
   hookImports();
-  await warmUp({ trap, now });
   const streams = installLogStreams(runtime.log);
   faults = installFaults({
     tell: (failure) => {
@@ -70,4 +70,4 @@ const path = process.argv[2];
 if (path === undefined) {
   process.stderr.write('usage: runtime <socket>\n');
   process.exitCode = USAGE_EXIT_CODE;
-} else void main(path);
+} else main(path);

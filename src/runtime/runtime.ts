@@ -25,6 +25,8 @@ export interface RuntimeOptions {
   readonly now: () => number;
   /** False while warming up: nothing of the process is changed. */
   readonly ownsProcess: boolean;
+  /** What the runtime does while it waits for code. */
+  readonly exercise: { start(withFetch: boolean): void; stop(): Promise<void> };
   /** An error that nobody caught. */
   readonly onUncaught: (thrown: unknown) => void;
 }
@@ -43,6 +45,7 @@ export class Runtime {
     this.#options = options;
     this.channel = new RuntimeChannel(options.sink, {
       onLoad: (payload) => void this.#load(payload),
+      onExercise: (withFetch) => options.exercise.start(withFetch),
       onRequest: (exchange) => this.#onRequest(exchange),
       onStrayError: (thrown) => this.#logError(thrown),
       within: (exchange, action) => this.#current.run(exchange, () => this.#guarded(action)),
@@ -87,6 +90,7 @@ export class Runtime {
   async #load(payload: Buffer): Promise<void> {
     if (this.#isLoading) return;
     this.#isLoading = true;
+    await this.#options.exercise.stop();
     const code = decodeLoad(payload);
     this.log.setLimits(code.spec.limits);
     this.channel.responseHeaderBytes = code.spec.limits.responseHeaderBytes;

@@ -10,7 +10,7 @@ describe('acquiring a place', () => {
     world.loadsByItself = false;
     expect(world.sandboxes.stats()).toMatchObject({ blank: 2, claimed: 0 });
     const { channel } = await invoke(world, makeRunnable('hello'));
-    expect(channel.sent).toEqual(['load', 'request']);
+    expect(channel.sent).toEqual(['exercise with fetch', 'load', 'request']);
     expect(channel.loads[0]!.toString()).toBe('code of hello');
     await settled();
     expect(world.sandboxes.stats()).toEqual({ blank: 2, starting: 0, claimed: 1, inFlight: 1, waiting: 0 });

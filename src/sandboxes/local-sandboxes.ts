@@ -1,5 +1,6 @@
 /** The sandboxes of this host: brings pool, groups, watchdog and reaper together behind `Sandboxes`. */
 import { BerthError } from '../contracts/errors.ts';
+import type { Form } from '../contracts/forms.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import { DeadlinePassed, withDeadline } from '../kernel/deadline.ts';
 import { Reaper } from './reaper.ts';
@@ -154,7 +155,8 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
     claimant.share.relieve();
   }
 
-  loaded(sandbox: Sandbox): void {
+  loaded(sandbox: Sandbox, form: Form): void {
+    this.#supply.loaded(form);
     sandbox.claimant?.loaded();
     if (sandbox.openCount > 0) this.#watchdog.begin(sandbox);
   }

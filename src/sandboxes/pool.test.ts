@@ -18,6 +18,29 @@ describe('the pool', () => {
     expect(world.events).toContainEqual({ kind: 'claimed', tenant: 'acme', fn: 'hello', wasBlank: true });
   });
 
+  it('gets those that wait in it ready for functions, and none that a request waits for', async () => {
+    await using world = await makeWorld({ pool: { minBlank: 1, maxBlank: 1, startConcurrency: 2 } });
+    expect(world.channels.map(({ sent }) => sent)).toEqual([['exercise with fetch']]);
+    const waiting = await invoke(world, makeRunnable('large', { memoryBytes: 512 * MiB }));
+    expect(waiting.channel.sent).toEqual(['load', 'request']);
+  });
+
+  it('spares blank sandboxes the Fetch classes where functions of other forms run, until one of that form comes', async () => {
+    await using world = await makeWorld({ pool: { minBlank: 1, maxBlank: 1, startConcurrency: 2 } });
+    const last = (): string => world.channels.at(-1)!.sent[0]!;
+    for (let number = 0; number < 30; number++) {
+      await invoke(world, makeRunnable(`f${number}`));
+      await settled();
+    }
+    expect(last()).toBe('exercise');
+    world.form = 'fetch';
+    for (const name of ['first', 'second']) {
+      await invoke(world, makeRunnable(name));
+      await settled();
+    }
+    expect(last()).toBe('exercise with fetch');
+  });
+
   it('never gives one sandbox to two revisions', async () => {
     await using world = await makeWorld();
     const started = await Promise.all(

@@ -1,4 +1,5 @@
 /** Whom a sandbox tells of the turns of its life. */
+import type { Form } from '../contracts/forms.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Ending } from './verdict.ts';
 
@@ -10,7 +11,7 @@ export interface SandboxKeeper {
   leased(sandbox: Sandbox): void;
   /** A place became free in it. */
   freed(sandbox: Sandbox): void;
-  loaded(sandbox: Sandbox): void;
+  loaded(sandbox: Sandbox, form: Form): void;
   ponged(sandbox: Sandbox, nonce: number): void;
   /** Some of its invocations were cancelled and have not ended. */
   stranded(sandbox: Sandbox): void;

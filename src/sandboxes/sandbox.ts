@@ -130,6 +130,11 @@ export class Sandbox {
     return true;
   }
 
+  /** It will wait in the pool: it gets ready for any function meanwhile. */
+  exercise(withFetch: boolean): void {
+    this.#channel?.exercise(withFetch);
+  }
+
   /** Sends the revision; requests may follow at once. */
   load(payload: Buffer): void {
     const channel = this.#channel;
@@ -279,7 +284,7 @@ export class Sandbox {
     this.#cancelLoad();
     this.#isLoaded = true;
     this.#take({ type: 'loaded' });
-    this.#keeper.loaded(this);
+    this.#keeper.loaded(this, loaded.form);
   }
 
   #onFatal(reason: string, stack: string | undefined): void {

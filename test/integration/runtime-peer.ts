@@ -217,6 +217,11 @@ export class RuntimePeer {
     this.writer.send(FrameType.Load, 0, 0, payload);
   }
 
+  /** As for a sandbox that goes to the pool. */
+  exercise(withFetch: boolean): void {
+    this.writer.send(FrameType.Exercise, 0, 0, Buffer.of(withFetch ? 1 : 0));
+  }
+
   async load(
     code: string | Buffer,
     spec: Partial<LoadSpec> = {},

@@ -5,9 +5,8 @@ import { isConnectionHeader } from './header-names.ts';
 
 const NO_BODY_STATUS = new Set([101, 204, 205, 304]);
 
-/** A `Response` of Node, or of a library that brings its own. */
+/** A `Response` of Node, or of a library that brings its own. Told by its members: to ask for the class would load it. */
 export function isResponse(value: unknown): value is Response {
-  if (value instanceof Response) return true;
   if (
     typeof value !== 'object' ||
     value === null ||

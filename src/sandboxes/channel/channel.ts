@@ -28,6 +28,8 @@ export interface InvocationRequest {
 }
 
 export interface Channel {
+  /** Nobody waits for it: it compiles what functions need, until `load`. */
+  exercise(withFetch: boolean): void;
   /** The Load frame; `payload` comes from `encodeLoad`. */
   load(payload: Buffer): void;
   open(request: InvocationRequest, events: InvocationEvents): Invocation;

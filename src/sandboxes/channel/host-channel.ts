@@ -85,6 +85,10 @@ class HostChannel implements Channel {
     return this.#invocations.size;
   }
 
+  exercise(withFetch: boolean): void {
+    this.#writer.send(FrameType.Exercise, 0, 0, Buffer.of(withFetch ? 1 : 0));
+  }
+
   load(payload: Buffer): void {
     this.#isLoadSent = true;
     this.#writer.send(FrameType.Load, 0, 0, payload);

@@ -65,6 +65,10 @@ export class FakeChannel implements Channel {
     this.logRate = options.logBytesPerSecond;
   }
 
+  exercise(withFetch: boolean): void {
+    this.sent.push(withFetch ? 'exercise with fetch' : 'exercise');
+  }
+
   load(payload: Buffer): void {
     this.loads.push(payload);
     this.sent.push('load');

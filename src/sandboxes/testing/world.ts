@@ -31,6 +31,8 @@ export class World {
   readonly logs: LogRecord[] = [];
   readonly platformLog: string[] = [];
   readonly events: SandboxEvent[] = [];
+  /** How functions that load are called. */
+  form: 'context' | 'fetch' = 'context';
   loadsByItself = true;
   greetsByItself = true;
   readonly sandboxes: Sandboxes;
@@ -85,7 +87,7 @@ export class World {
   #openChannel(options: OpenChannelOptions): FakeChannel {
     const channel = new FakeChannel(options);
     channel.onLoad = () => {
-      if (this.loadsByItself) channel.events.onLoaded({ ok: true, form: 'context' });
+      if (this.loadsByItself) channel.events.onLoaded({ ok: true, form: this.form });
     };
     this.channels.push(channel);
     const id = this.#idOfSocket.get(options.socket);
