@@ -19,7 +19,7 @@ const programs: readonly Dummy[] = [
   { form: 'context', evaluate: 'script', code: 'module.exports = async (ctx) => ({ a: new Date(0) })' },
   { form: 'node', evaluate: 'script', code: 'module.exports = (req, res) => res.end(req.headers.host)' },
   {
-    form: 'auto',
+    form: 'lambda',
     evaluate: 'script',
     code: 'exports.handler = async (event, context) => ({ statusCode: 200 })',
   },

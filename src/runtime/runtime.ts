@@ -14,6 +14,7 @@ import type { ListenTrap } from './listen-trap.ts';
 import { LogSink } from './log-sink.ts';
 import { FormUnknown, type ChosenForm, type Handler } from './program.ts';
 import { installStackMapper } from './stack-mapper.ts';
+import { holdWebClasses } from './web-classes.ts';
 
 /** Code that exports nothing may yet call `listen`, after its own start-up. */
 const WAIT_FOR_LISTEN_MS = 2_000;
@@ -109,6 +110,7 @@ export class Runtime {
 
   async #prepare(code: Code): Promise<ChosenForm> {
     const { spec, sourceMap } = code;
+    holdWebClasses(spec.form);
     if (this.#options.ownsProcess) {
       setEnvironment(spec);
       if (sourceMap !== null) installStackMapper(spec.filename, sourceMap);

@@ -1,21 +1,22 @@
 /**
- * Classes of the web that Node loads when they are first asked for; all of Fetch costs 20 ms and 4 MB. What is held here
- * before any tenant's code runs is the way to ask: it leads to Node's own class whatever tenants put under its name.
+ * Node's Fetch classes, which it loads when somebody asks for them: 20 ms and 4 MB that a sandbox only pays where its
+ * function may be of the form `fetch`. They are held before the tenant's code runs, as all of `captured-globals.ts`.
  */
+import type { Form } from '../contracts/forms.ts';
 
-/** @param name a global that Node defines by a getter */
-function lazily<Name extends 'Request' | 'ReadableStream'>(name: Name): () => (typeof globalThis)[Name] {
-  const { get, value } = Object.getOwnPropertyDescriptor(globalThis, name)!;
-  let loaded = value as (typeof globalThis)[Name] | undefined;
-  return () => {
-    if (loaded !== undefined) return loaded;
-    const present = Object.getOwnPropertyDescriptor(globalThis, name);
-    loaded = Reflect.apply(get!, globalThis, []) as (typeof globalThis)[Name];
-    // Node's getter puts its class under the name; where the tenant has put another, that one stays.
-    if (present !== undefined && present.get !== get) Object.defineProperty(globalThis, name, present);
-    return loaded;
-  };
+interface WebClasses {
+  readonly Request: typeof Request;
+  readonly ReadableStream: typeof ReadableStream;
 }
 
-export const nativeRequest = lazily('Request');
-export const nativeReadableStream = lazily('ReadableStream');
+let held: WebClasses | null = null;
+
+/** Holds them where a function of that form can come to need them. Repeatable. */
+export function holdWebClasses(form: Form): void {
+  if (form === 'fetch' || form === 'auto') webClasses();
+}
+
+export function webClasses(): WebClasses {
+  held ??= { Request: globalThis.Request, ReadableStream: globalThis.ReadableStream };
+  return held;
+}

@@ -1,6 +1,6 @@
 /** A request as the Fetch standard's `Request`; its body streams, its signal fires when the caller is gone. */
 import type { Exchange } from '../exchange.ts';
-import { nativeReadableStream, nativeRequest } from '../web-classes.ts';
+import { webClasses } from '../web-classes.ts';
 import { headerValue } from './header-names.ts';
 
 /** What may stand in a URL as host and port; anything else becomes `localhost`. */
@@ -13,8 +13,8 @@ export function createFetchRequest(exchange: Exchange): Request {
   const init: RequestInit = { method, headers: pairs(headers) };
   if (method !== 'GET' && method !== 'HEAD' && !exchange.body.isFinished)
     Object.assign(init, { body: bodyStream(exchange), duplex: 'half' });
-  const NativeRequest = nativeRequest();
-  const request = new NativeRequest(`${scheme}://${HOST.test(host) ? host : 'localhost'}${url}`, init);
+  const { Request } = webClasses();
+  const request = new Request(`${scheme}://${HOST.test(host) ? host : 'localhost'}${url}`, init);
   // A signal of its own for each request costs more than all the rest; most functions never look at it.
   Object.defineProperty(request, 'signal', {
     __proto__: null,
@@ -61,6 +61,6 @@ function bodyStream(exchange: Exchange): ReadableStream<Uint8Array> {
   const cancel = (): void => {
     body.onReadable = null;
   };
-  const NativeReadableStream = nativeReadableStream();
-  return new NativeReadableStream({ type: 'bytes', pull, cancel }, { highWaterMark: 0 });
+  const { ReadableStream } = webClasses();
+  return new ReadableStream({ type: 'bytes', pull, cancel }, { highWaterMark: 0 });
 }
