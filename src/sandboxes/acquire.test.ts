@@ -12,7 +12,7 @@ describe('acquiring a place', () => {
     const { channel } = await invoke(world, makeRunnable('hello'));
     expect(channel.sent).toEqual(['exercise with fetch', 'load', 'request']);
     expect(channel.loads[0]!.toString()).toBe('code of hello');
-    await settled();
+    await world.clock.advance(20);
     expect(world.sandboxes.stats()).toEqual({ blank: 2, starting: 0, claimed: 1, inFlight: 1, waiting: 0 });
   });
 

@@ -25,6 +25,8 @@ const BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 30_000;
 /** A start that takes longer is not relied upon: who waits for it gets another. */
 const SLOW_START_MS = 1_000;
+/** From a claim to the start of what replaces it in the pool. */
+const REFILL_PAUSE_MS = 15;
 /** Weight of the newest function in the share of the form `fetch`. */
 const NEWEST_WEIGHT = 0.1;
 /** Node's Fetch costs a blank sandbox 4 MB; where hardly a function is of its form, the first one waits 20 ms for it instead. */
@@ -44,6 +46,7 @@ export class Supply {
   #failures = 0;
   #hasStarted = false;
   #cancelRetry: (() => void) | null = null;
+  #cancelRefill: (() => void) | null = null;
   #isClosed = false;
   /** Of the functions that were loaded lately, those in the form `fetch`. */
   #fetchShare = 0.5;
@@ -84,8 +87,9 @@ export class Supply {
     } else {
       this.#blank.delete(blank);
       order.deliver(blank, true);
+      this.#refillLater();
     }
-    this.fill();
+    this.#fillOrders();
   }
 
   /** Takes an order back; a sandbox that starts for it goes to the pool or away. */
@@ -98,6 +102,14 @@ export class Supply {
     if (this.#isClosed) return;
     this.#fillOrders();
     if (this.#orders.size === 0) this.#fillPool();
+  }
+
+  /** Not at once: the function that was just given a sandbox shall have the processor to itself while it loads. */
+  #refillLater(): void {
+    this.#cancelRefill ??= this.#options.services.clock.after(REFILL_PAUSE_MS, () => {
+      this.#cancelRefill = null;
+      this.fill();
+    });
   }
 
   /** Gives up surplus blank sandboxes when no claim has come for a while. Called now and then. */
@@ -113,6 +125,7 @@ export class Supply {
   close(): void {
     this.#isClosed = true;
     this.#cancelRetry?.();
+    this.#cancelRefill?.();
     const waiting = Array.from(this.#orders);
     for (const order of waiting) {
       this.#orders.delete(order);
