@@ -19,8 +19,16 @@ const newToken = z.strictObject({
   fn: functionNameSchema.optional().describe('only for this function'),
   expiresInSeconds: z.number().int().min(1).max(TEN_YEARS_SECONDS).optional().describe('left out: never'),
 });
+/** A piece of a token would be remembered as an id, and the token itself stay good. */
+const tokenIdSchema = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[^\s\u0000-\u001f\u007f]*$/, 'an id has no white space')
+  // base64url of `{"`, with which the header of every compact JWS and JWE begins (RFC 7515, 7516).
+  .regex(/^(?!eyJ)/, 'this is a piece of a token, not its id: give the whole token, or its id (jti)');
 const revocation = z.union([
-  z.strictObject({ jti: z.string().min(1).max(256) }),
+  z.strictObject({ jti: tokenIdSchema }),
   z.strictObject({ token: z.string().min(1).max(MAX_TOKEN_CHARACTERS) }),
 ]);
 
