@@ -8,6 +8,7 @@ import { authorise } from '../auth/authorise.ts';
 import type { BerthError } from '../contracts/errors.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { trackSockets } from '../gateway/open-sockets.ts';
+import { runAll } from '../kernel/run-all.ts';
 import { createWebtaskFace, type WebtaskFace } from '../webtask/webtask-face.ts';
 import type { Core } from './core.ts';
 import { connectionsWithin, openFilesLimit } from './open-files.ts';
@@ -121,9 +122,5 @@ async function stop(
     server.close(resolve);
   });
   server.closeIdleConnections();
-  webtask.close();
-  await drain();
-  await api.close();
-  endSockets();
-  await closed;
+  await runAll([() => webtask.close(), drain, () => api.close(), endSockets, () => closed]);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ensureAdminToken } from '../auth/admin-token.ts';
 import { refuseSharedGaps } from '../control/isolation-gaps.ts';
 import type { DriverFacts } from '../drivers/driver.ts';
+import { runAll } from '../kernel/run-all.ts';
 import { openSqliteStore } from '../store/sqlite/open-sqlite-store.ts';
 import { createAuth } from './auth-parts.ts';
 import { createCore, type PlatformOptions } from './core.ts';
@@ -35,14 +36,15 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
     server: faces.server,
     facts,
     adminToken,
-    async stop(graceMs) {
-      await faces.stop(() => core.sandboxes.drain(graceMs));
-      core.directory.close();
-      await driver.close();
-      await core.logs.close();
-      await core.preparer.close();
-      await store.close();
-    },
+    stop: (graceMs) =>
+      runAll([
+        () => faces.stop(() => core.sandboxes.drain(graceMs)),
+        () => core.directory.close(),
+        () => driver.close(),
+        () => core.logs.close(),
+        () => core.preparer.close(),
+        () => store.close(),
+      ]),
     async lose() {
       faces.lose();
       await core.logs.flush();
