@@ -1,5 +1,10 @@
-import { type ApiLimit, apiLimits } from '../../src/api/api-limits.ts';
-import { type LimitDefinition, limitDefinitions } from '../../src/contracts/limits.ts';
+import { apiLimits } from '../../src/api/api-limits.ts';
+import {
+  type FixedLimit,
+  type LimitDefinition,
+  limitDefinitions,
+  platformLimits,
+} from '../../src/contracts/limits.ts';
 import { webtaskLimits } from '../../src/webtask/webtask-limits.ts';
 import { code, GENERATED, table } from './markdown.ts';
 
@@ -22,6 +27,12 @@ The operator sets values for all tenants in the [configuration](configuration.md
 
 ${table(['limit', 'what it limits', 'default', 'floor', 'ceiling'], own)}
 
+## Of the platform
+
+The same for every tenant, whichever API is asked.
+
+${fixedTable(platformLimits)}
+
 ## Of the API
 
 The same for every tenant.
@@ -36,7 +47,7 @@ ${fixedTable(webtaskLimits)}
 `;
 }
 
-function fixedTable(limits: Readonly<Record<string, ApiLimit>>): string {
+function fixedTable(limits: Readonly<Record<string, FixedLimit>>): string {
   const rows = Object.entries(limits).map(([name, limit]) => [
     code(name),
     limit.says,

@@ -1,9 +1,5 @@
 /** Limits of the control API itself: the same for every tenant, so they are not in the table of tenants' limits. */
-export interface ApiLimit {
-  readonly value: number;
-  readonly unit: 'ms' | 'bytes' | 'count';
-  readonly says: string;
-}
+import type { FixedLimit } from '../contracts/limits.ts';
 
 export const apiLimits = {
   apiBodyBytes: {
@@ -35,4 +31,4 @@ export const apiLimits = {
   },
   readyMs: { value: 2_000, unit: 'ms', says: 'time that /readyz gives the store to answer' },
   pageRows: { value: 1_000, unit: 'count', says: 'rows of one page of a list' },
-} as const satisfies Record<string, ApiLimit>;
+} as const satisfies Record<string, FixedLimit>;

@@ -222,6 +222,22 @@ export type LimitName = keyof typeof limitDefinitions;
 export type Limits = { readonly [name in LimitName]: number };
 export const limitNames = Object.keys(limitDefinitions) as LimitName[];
 
+/** A limit that is the same for every tenant. */
+export interface FixedLimit {
+  readonly value: number;
+  readonly unit: 'ms' | 'bytes' | 'count';
+  readonly says: string;
+}
+
+/** Of the platform as a whole, whichever face is asked. */
+export const platformLimits = {
+  logSubscriptions: {
+    value: 100,
+    unit: 'count',
+    says: 'live readers of the log of one tenant, of all APIs together',
+  },
+} as const satisfies Record<string, FixedLimit>;
+
 export const defaultLimits: Limits = Object.freeze(
   Object.fromEntries(limitNames.map((name) => [name, limitDefinitions[name].default])) as Limits,
 );

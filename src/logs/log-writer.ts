@@ -19,8 +19,16 @@ export interface LogWriterOptions {
 const BATCH_RECORDS = 500;
 const BATCH_MS = 200;
 const WRITE_MS = 10_000;
+/** A tenant beyond these whose history is not counted any more is cut once too often, no more. */
+const MAX_COUNTED_TENANTS = 10_000;
 /** History may grow by this part of its limit before it is cut. */
 const PRUNE_SHARE = 0.1;
+
+interface Flush {
+  /** Number of the batch with which all is written that waited at its call. */
+  readonly batch: number;
+  readonly done: () => void;
+}
 
 export class LogWriter {
   readonly #options: LogWriterOptions;
@@ -28,6 +36,9 @@ export class LogWriter {
   /** Lines stored since the last cut. A tenant that is new here is cut at once: an earlier process may have left more. */
   readonly #grown = new Map<TenantId, number>();
   #writing: Promise<void> | null = null;
+  /** Batches written since the start. */
+  #written = 0;
+  #flushes: Flush[] = [];
   #cancelTimer: (() => void) | null = null;
 
   constructor(options: LogWriterOptions) {
@@ -41,10 +52,21 @@ export class LogWriter {
     else this.#cancelTimer ??= this.#options.clock.after(BATCH_MS, () => this.#start());
   }
 
-  /** Writes all that waits. Never rejects. */
-  async flush(): Promise<void> {
+  /** Resolves when what waits now is written; what comes meanwhile, of whatever tenant, is not waited for. Never rejects. */
+  flush(): Promise<void> {
+    const begun = this.#writing === null ? 0 : 1;
+    const waiting = Math.max(this.#backlog.isEmpty ? 0 : 1, Math.ceil(this.#backlog.length / BATCH_RECORDS));
+    if (begun + waiting === 0) return Promise.resolve();
+    return new Promise((done) => {
+      this.#flushes.push({ batch: this.#written + begun + waiting, done });
+      this.#start();
+    });
+  }
+
+  /** Writes all that waits, once nothing comes any more. Never rejects. */
+  async drain(): Promise<void> {
     while (this.#writing !== null || !this.#backlog.isEmpty) {
-      if (this.#writing === null) this.#start();
+      await this.flush();
       await this.#writing;
     }
   }
@@ -55,17 +77,26 @@ export class LogWriter {
     if (this.#writing !== null) return;
     this.#writing = this.#writeAll().finally(() => {
       this.#writing = null;
-      if (!this.#backlog.isEmpty)
+      if (this.#flushes.length > 0) this.#start();
+      else if (!this.#backlog.isEmpty)
         this.#cancelTimer ??= this.#options.clock.after(BATCH_MS, () => this.#start());
     });
   }
 
-  /** What waits now and what comes meanwhile in whole batches. */
+  /** What waits now, what is flushed, and what comes meanwhile in whole batches. */
   async #writeAll(): Promise<void> {
     do {
       const records = this.#backlog.take(BATCH_RECORDS, this.#options.clock.now());
       if (records.length > 0) await this.#write(records);
-    } while (this.#backlog.length >= BATCH_RECORDS);
+      this.#written += 1;
+      this.#endFlushes();
+    } while (this.#backlog.length >= BATCH_RECORDS || this.#flushes.length > 0);
+  }
+
+  #endFlushes(): void {
+    const flushes = this.#flushes;
+    this.#flushes = flushes.filter(({ batch }) => batch > this.#written);
+    for (const { batch, done } of flushes) if (batch <= this.#written) done();
   }
 
   async #write(records: readonly LogRecord[]): Promise<void> {
@@ -105,11 +136,18 @@ export class LogWriter {
     for (const [tenant, own] of Map.groupBy(records, ({ tenant }) => tenant)) {
       const keep = keepOf(tenant);
       const grown = (this.#grown.get(tenant) ?? Number.POSITIVE_INFINITY) + own.length;
-      this.#grown.set(tenant, grown < keep * PRUNE_SHARE ? grown : 0);
+      this.#count(tenant, grown < keep * PRUNE_SHARE ? grown : 0);
       if (grown < keep * PRUNE_SHARE) continue;
       await withDeadline(clock, WRITE_MS, store.pruneLogs(tenant, keep)).catch((error: unknown) => {
         log.warn({ err: error, tenant }, 'the log history was not cut');
       });
     }
+  }
+
+  /** Those who wrote longest ago are forgotten: deleted tenants do not stay for ever. */
+  #count(tenant: TenantId, lines: number): void {
+    this.#grown.delete(tenant);
+    if (this.#grown.size >= MAX_COUNTED_TENANTS) this.#grown.delete(this.#grown.keys().next().value!);
+    this.#grown.set(tenant, lines);
   }
 }

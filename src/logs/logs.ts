@@ -16,7 +16,7 @@ export interface Logs {
   publish(record: LogRecord): void;
   /** Live records from now on. A slow reader loses records and gets a platform line that says how many. */
   subscribe(filter: LogFilter, signal: AbortSignal): LogSubscription;
-  /** Writes what waits to the store. */
+  /** Resolves when what was published before is in the store. */
   flush(): Promise<void>;
   close(): Promise<void>;
 }

@@ -178,6 +178,34 @@ describe('storing logs', () => {
     expect(pruned).toEqual([1, 2, 3].map(() => ({ tenant: acme, keep: 100 })));
   });
 
+  it('flushes what came before, however much comes meanwhile', async () => {
+    const bench = makeBench();
+    const append = bench.append;
+    bench.append = async (records) => {
+      await Promise.resolve();
+      // More than a batch for each batch that is written: there is never an end of it.
+      if (bench.batches.length < 1_000)
+        for (let count = 0; count < 600; count++) bench.logs.publish(line('flood', globex));
+      return append(records);
+    };
+    for (let count = 0; count < 700; count++) bench.logs.publish(line('flood', globex));
+    bench.logs.publish(line('mine'));
+    await bench.logs.flush();
+    expect(texts(bench.batches)).toContain('mine');
+    expect(bench.batches.length).toBeLessThan(10);
+  });
+
+  it('flushes nothing when nothing waits, and each of many flushes', async () => {
+    const { logs, batches, clock } = makeBench();
+    await logs.flush();
+    logs.publish(line('one'));
+    const first = logs.flush();
+    logs.publish(line('two'));
+    await Promise.all([first, logs.flush(), logs.flush()]);
+    expect(texts(batches)).toEqual(['one', 'two']);
+    expect(clock.waiting).toBe(0);
+  });
+
   it('never throws', () => {
     const { logs, warnings } = makeBench();
     expect(() => logs.publish(line('x', 'broken' as TenantId))).not.toThrow();

@@ -1,7 +1,7 @@
 /** The logs of all tenants of this host: cleans what comes in, hands it to live readers, and has it stored. */
 import { BerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
-import type { Limits } from '../contracts/limits.ts';
+import { type Limits, platformLimits } from '../contracts/limits.ts';
 import type { LogRecord } from '../contracts/model.ts';
 import { cleanText } from '../kernel/clean-text.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -17,7 +17,7 @@ export interface LogsOptions {
   readonly log: { warn(facts: object, text: string): void };
 }
 
-const MAX_SUBSCRIPTIONS_PER_TENANT = 100;
+const MAX_SUBSCRIPTIONS_PER_TENANT = platformLimits.logSubscriptions.value;
 
 /** `subscribe` throws BerthError LIMIT_REACHED (logSubscriptions) above 100 readers of one tenant. */
 export function createLogs(options: LogsOptions): Logs {
@@ -77,6 +77,6 @@ class TenantLogs implements Logs {
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const readers of this.#readers.values()) for (const reader of readers) reader.close();
-    await this.#writer.flush();
+    await this.#writer.drain();
   }
 }

@@ -1,9 +1,5 @@
 /** Limits of the webtask API itself: the same for every tenant, so they are not in the table of tenants' limits. */
-export interface WebtaskLimit {
-  readonly value: number;
-  readonly unit: 'ms' | 'bytes' | 'count';
-  readonly says: string;
-}
+import type { FixedLimit } from '../contracts/limits.ts';
 
 export const webtaskLimits = {
   webtaskBodyBytes: {
@@ -54,4 +50,4 @@ export const webtaskLimits = {
   },
   webtaskPrograms: { value: 256, unit: 'count', says: 'the same, of all containers' },
   webtaskAncestors: { value: 16, unit: 'count', says: 'how often a token can be passed on' },
-} as const satisfies Record<string, WebtaskLimit>;
+} as const satisfies Record<string, FixedLimit>;
