@@ -14,9 +14,6 @@ export const apiLimits = {
     unit: 'ms',
     says: 'time that the platform takes for one API request at most',
   },
-  apiDeploysPerTenant: { value: 4, unit: 'count', says: 'deploys of one tenant at the same time; more wait' },
-  apiDeployQueue: { value: 256, unit: 'count', says: 'deploys of one tenant that wait for their turn' },
-  apiDeployQueueMs: { value: 60_000, unit: 'ms', says: 'time a deploy may wait for its turn' },
   logStreamsPerTenant: { value: 32, unit: 'count', says: 'live log streams of one tenant at the same time' },
   logStreamPingMs: { value: 15_000, unit: 'ms', says: 'time between two pings of a live log stream' },
   logStreamCheckMs: {

@@ -10,7 +10,6 @@ import { type Lifecycle, serve } from './request-lifecycle.ts';
 import type { Route } from './route.ts';
 import { routes } from './route-table.ts';
 import type { ApiServices, Mount } from './services.ts';
-import { TurnQueue } from './turn-queue.ts';
 
 export interface Api {
   /** For `http.createServer`: answers every request, unknown paths too. */
@@ -29,7 +28,7 @@ export async function createApi(
   const closing = new AbortController();
   const openapi = openapiOf(routes, services.version);
   const app = bareFastify(services);
-  const lifecycle = { services, closing: closing.signal, places: streamPlaces(), deploys: deployTurns() };
+  const lifecycle = { services, closing: closing.signal, places: streamPlaces() };
   await app.register(async (scope) => registerNative(scope, lifecycle, openapi));
   for (const mount of services.mounts ?? []) {
     await app.register((scope) => mount.register(scope), { prefix: mount.prefix });
@@ -61,15 +60,6 @@ function bareFastify(services: ApiServices): FastifyInstance {
 
 function streamPlaces(): StreamPlaces {
   return new StreamPlaces(apiLimits.logStreamsPerTenant.value);
-}
-
-function deployTurns(): TurnQueue {
-  return new TurnQueue({
-    atOnce: apiLimits.apiDeploysPerTenant.value,
-    waiting: apiLimits.apiDeployQueue.value,
-    waitMs: apiLimits.apiDeployQueueMs.value,
-    names: { waiting: 'apiDeployQueue', waitMs: 'apiDeployQueueMs' },
-  });
 }
 
 function registerNative(scope: FastifyInstance, lifecycle: Lifecycle, openapi: object): void {

@@ -1,18 +1,17 @@
 /** What happens to one request of the native API: let in, body read, handler run, answer checked and written. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { BerthError } from '../contracts/errors.ts';
+import { expectedBytes } from '../control/deploy-turns.ts';
 import { admit, type Caller } from './authentication.ts';
 import { apiLimits } from './api-limits.ts';
-import { bodyLimitOf, mediaTypeOf, noBody, type ParsedBody, readBody } from './body.ts';
+import { type BodyLimit, bodyLimitOf, mediaTypeOf, noBody, type ParsedBody, readBody } from './body.ts';
 import { ResponseSink, type StreamPlaces } from './event-sink.ts';
 import { type RawCall, type Route, WithStatus } from './route.ts';
 import type { ApiServices } from './services.ts';
-import type { TurnQueue } from './turn-queue.ts';
 
 export interface Lifecycle {
   readonly services: ApiServices;
   readonly places: StreamPlaces;
-  readonly deploys: TurnQueue;
   /** Aborts when the API closes: live answers end. */
   readonly closing: AbortSignal;
 }
@@ -28,7 +27,7 @@ export async function serve(
   const { services } = lifecycle;
   const attempt = { route, headers: request.headers, params: request.params, query: request.query };
   const caller = await admit(services, attempt);
-  const giveBack = route.takesCode ? await deployTurn(lifecycle, caller, request) : () => {};
+  const giveBack = route.takesCode ? await deployTurn(services, caller, request) : () => {};
   try {
     const body = await bodyOf(services, route, { request, caller });
     const call = {
@@ -48,23 +47,33 @@ export async function serve(
   }
 }
 
-/** Code is held in memory while it is deployed, so only so many at once; the bodies of the others wait in their sockets. */
+/** Before its body is read: it waits in its socket. */
 function deployTurn(
-  { deploys }: Lifecycle,
-  { tenant }: Caller,
-  request: FastifyRequest,
+  services: ApiServices,
+  caller: Caller,
+  { headers, signal }: FastifyRequest,
 ): Promise<() => void> {
-  return deploys.wait(tenant?.id ?? '', request.signal);
+  const most = limitOf(services, caller, headers, true).bytes;
+  const owner = caller.tenant?.id ?? '';
+  return services.deploys.take({ owner, bytes: expectedBytes(headers, most), signal });
+}
+
+function limitOf(
+  { control }: ApiServices,
+  { tenant }: Caller,
+  headers: FastifyRequest['headers'],
+  takesCode: boolean,
+): BodyLimit {
+  return bodyLimitOf(takesCode, mediaTypeOf(headers), tenant === null ? null : control.limitsOf(tenant));
 }
 
 async function bodyOf(
   services: ApiServices,
   { body, takesCode }: Route,
-  { request, caller: { tenant } }: { readonly request: FastifyRequest; readonly caller: Caller },
+  { request, caller }: { readonly request: FastifyRequest; readonly caller: Caller },
 ): Promise<ParsedBody> {
   if (body === null) return noBody;
-  const limits = tenant === null ? null : services.control.limitsOf(tenant);
-  const limit = bodyLimitOf(takesCode, mediaTypeOf(request.headers), limits);
+  const limit = limitOf(services, caller, request.headers, takesCode);
   return readBody(request.raw, request.headers, { limit, takesCode });
 }
 

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Authorise, TokenVerifier } from '../auth/principal.ts';
 import type { Control } from '../control/control.ts';
+import type { DeployTurns } from '../control/deploy-turns.ts';
 import type { DriverFacts, Isolation } from '../drivers/driver.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Logs } from '../logs/logs.ts';
@@ -16,6 +17,8 @@ export interface ApiServices {
   readonly control: Control;
   readonly verifier: TokenVerifier;
   readonly authorise: Authorise;
+  /** Shared by all faces that take code. */
+  readonly deploys: Pick<DeployTurns, 'take'>;
   readonly store: Pick<Store, 'ping' | 'queryLogs'>;
   readonly logs: Pick<Logs, 'subscribe' | 'flush'>;
   /** A blank sandbox waits, or one can be made. */

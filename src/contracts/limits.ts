@@ -236,6 +236,18 @@ export const platformLimits = {
     unit: 'count',
     says: 'live readers of the log of one tenant, of all APIs together',
   },
+  deploysPerTenant: {
+    value: 4,
+    unit: 'count',
+    says: 'calls of one tenant that bring code, at the same time; more wait',
+  },
+  deployQueue: { value: 256, unit: 'count', says: 'calls of one tenant that wait for such a turn' },
+  deployQueueMs: { value: 60_000, unit: 'ms', says: 'time that such a call may wait for its turn' },
+  deployBytes: {
+    value: 256 * MiB,
+    unit: 'bytes',
+    says: 'bodies of calls that bring code, of all tenants at the same time; more wait',
+  },
 } as const satisfies Record<string, FixedLimit>;
 
 export const defaultLimits: Limits = Object.freeze(

@@ -121,8 +121,9 @@ async function prepare({ preparer }: ControlDeps, request: DeployRequest): Promi
 }
 
 function sourceOf(request: DeployRequest, filename: string): DeploySource {
-  const { source, entry, moduleKind, form, sourceMap } = request;
+  const { tenant, source, entry, moduleKind, form, sourceMap } = request;
   return {
+    owner: tenant,
     source,
     filename,
     ...(entry === undefined ? {} : { entry }),

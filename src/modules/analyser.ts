@@ -1,26 +1,29 @@
-/** The owner of the worker thread that analyses sources: starts it when needed, one job at a time, each with a deadline. */
+/**
+ * The owner of the worker thread that analyses sources: starts it when needed, one job at a time, each with a deadline.
+ * Tenants take turns: one who sends what takes long delays the others by one job at most.
+ */
 import { Worker } from 'node:worker_threads';
+import { FairTurns } from '../kernel/fair-turns.ts';
 import type { Analysis, AnalysisRequest } from './analysis.ts';
 
-const JOB_WITHIN_MS = 10_000;
+/** Several times what the largest code takes that a revision may have. */
+const JOB_WITHIN_MS = 5_000;
 const HEAP_MB = 512;
 
 export class Analyser {
   #worker: Worker | null = null;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new FairTurns();
   #isClosed = false;
 
-  /** Hostile text that outlasts its deadline or the memory counts as `too-deep`. */
-  async analyse(request: AnalysisRequest): Promise<Analysis> {
-    const job = this.#last.then(() => this.#run(request));
-    this.#last = job.catch(() => undefined);
-    return job;
+  /** Hostile text that outlasts its deadline or the memory counts as `too-deep`. @param owner whose turn it takes */
+  async analyse(owner: string, request: AnalysisRequest): Promise<Analysis> {
+    return this.#turns.run(owner, () => this.#run(request));
   }
 
+  /** What runs is let finish; what waits fails. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#last;
-    await this.#stop();
+    await this.#turns.run('', () => this.#stop());
   }
 
   async #run(request: AnalysisRequest): Promise<Analysis> {

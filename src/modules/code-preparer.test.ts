@@ -11,7 +11,7 @@ type Extra = Partial<Omit<DeploySource, 'source'>>;
 
 async function prepare(text: string, extra: Extra | string = {}): Promise<Prepared> {
   const rest = typeof extra === 'string' ? { filename: extra } : { filename: 'index.js', ...extra };
-  return preparer.prepare({ source: Buffer.from(text), ...rest });
+  return preparer.prepare({ owner: 'acme', source: Buffer.from(text), ...rest });
 }
 
 async function failure(text: string, extra: Extra | string = {}): Promise<BerthError> {
@@ -340,12 +340,23 @@ describe('hostile text', () => {
 
   it('that is too large or not UTF-8 is refused', async () => {
     const small = createPreparer({ maxSourceBytes: 10 });
-    await expect(small.prepare({ source: Buffer.alloc(11), filename: 'a.js' })).rejects.toMatchObject({
+    await expect(
+      small.prepare({ owner: 'acme', source: Buffer.alloc(11), filename: 'a.js' }),
+    ).rejects.toMatchObject({
       code: 'CODE_TOO_LARGE',
     });
     await small.close();
-    await expect(preparer.prepare({ source: Buffer.of(0xff, 0xfe), filename: 'a.js' })).rejects.toMatchObject(
-      { code: 'CODE_INVALID' },
-    );
+    await expect(
+      preparer.prepare({ owner: 'acme', source: Buffer.of(0xff, 0xfe), filename: 'a.js' }),
+    ).rejects.toMatchObject({ code: 'CODE_INVALID' });
   });
+});
+
+it('tenants take turns, however much one of them sends', async () => {
+  const text = `module.exports = () => [${'1,'.repeat(20_000)}]`;
+  const done: string[] = [];
+  const send = (owner: string, n: number): Promise<unknown> =>
+    prepare(`${text} // ${owner}${n}`, { owner }).then(() => done.push(owner));
+  await Promise.all([...[1, 2, 3, 4, 5, 6].map((n) => send('greedy', n)), send('other', 1)]);
+  expect(done.indexOf('other')).toBeLessThanOrEqual(2);
 });

@@ -76,7 +76,7 @@ class CodePreparer implements Preparer {
   }
 
   async #ask({ kind, source }: Job, text: string, isTypeScript: boolean): Promise<Analysis> {
-    return this.#analyser.analyse({
+    return this.#analyser.analyse(source.owner, {
       text,
       isTypeScript,
       moduleKind: kind.moduleKind,

@@ -3,6 +3,8 @@ import type { Form, ModuleKind } from '../contracts/forms.ts';
 import type { Language, PreparedCode } from '../contracts/model.ts';
 
 export interface DeploySource {
+  /** The tenant: those who deploy at the same time take turns. */
+  readonly owner: string;
   readonly source: Uint8Array;
   /** Last path segment as the user knows it (`hello.ts`); decides language and module kind by its ending. Default `index.js`. */
   readonly filename: string;

@@ -7,6 +7,7 @@ import { effectiveLimits, type LimitOverrides, type Limits } from '../contracts/
 import type { Tenant } from '../contracts/model.ts';
 import type { Control } from '../control/control.ts';
 import { createControl } from '../control/create-control.ts';
+import { DeployTurns } from '../control/deploy-turns.ts';
 import type { Driver, DriverFacts } from '../drivers/driver.ts';
 import { refuseJwksUrl } from '../auth/jwks/jwks-fetch.ts';
 import { createInvoker } from '../invoke/http-invoker.ts';
@@ -54,6 +55,7 @@ export interface Core {
   readonly directory: MemoryDirectory;
   readonly preparer: Preparer;
   readonly control: Control;
+  readonly deploys: DeployTurns;
   readonly invoker: Invoker;
 }
 
@@ -101,7 +103,21 @@ export async function createCore(ground: Ground): Promise<Core> {
     trustProxy: config.trustProxy,
     hooks: invokerHooks({ metrics, logs, log, clock, isAccessLogged: config.log.access }),
   });
-  return { options, store, auth, facts, metrics, logs, sandboxes, directory, preparer, control, invoker };
+  const deploys = new DeployTurns(clock);
+  return {
+    options,
+    store,
+    auth,
+    facts,
+    metrics,
+    logs,
+    sandboxes,
+    directory,
+    preparer,
+    control,
+    deploys,
+    invoker,
+  };
 }
 
 function startSandboxes({ options }: Ground, { metrics, logs }: Pick<Core, 'metrics' | 'logs'>): Sandboxes {

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { TokenIssuer, TokenVerifier } from '../auth/principal.ts';
 import type { BerthError } from '../contracts/errors.ts';
 import type { Control } from '../control/control.ts';
+import type { DeployTurns } from '../control/deploy-turns.ts';
 import type { Directory, Invoker } from '../invoke/invoker.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Logs } from '../logs/logs.ts';
@@ -16,6 +17,8 @@ export interface WebtaskDependencies {
   readonly issuer: TokenIssuer;
   readonly logs: Logs;
   readonly preparer: Preparer;
+  /** Shared by all faces that take code. */
+  readonly deploys: Pick<DeployTurns, 'take'>;
   readonly clock: Clock;
   /** Scheme and host as this caller reaches the platform, without a slash at the end: `http://127.0.0.1:8787`. */
   readonly publicUrl: (request: IncomingMessage) => string;

@@ -47,7 +47,7 @@ export class EphemeralPrograms {
     const key = `webtask-body/${tenant}/${hash}`;
     const known = this.#programs.get(key);
     if (known !== undefined) return this.#keep(known);
-    const prepared = await this.#parts.preparer.prepare({ source, filename: 'index.js' });
+    const prepared = await this.#parts.preparer.prepare({ owner: tenant, source, filename: 'index.js' });
     const revision = revisionIdSchema.parse(`r${hash.slice(0, 24)}`);
     return this.#keep({
       runnable: this.#runnableOf({ key, tenant, revision, prepared }),

@@ -13,12 +13,13 @@ import {
   peekTenant,
   tokenOf,
 } from './access.ts';
+import { type DeployTurns, expectedBytes } from '../control/deploy-turns.ts';
 import { peekClaims } from '../invoke/caller-token.ts';
 import { parseClaims, parseWebtask } from './claims.ts';
 import type { Issuance } from './issuance.ts';
 import type { LogDesk } from './log-desk.ts';
-import type { Turns } from './turns.ts';
 import { parseCodeReference, parseContainer, parseName } from './names.ts';
+import { takeTurn } from './turns.ts';
 import { webtaskLimits } from './webtask-limits.ts';
 import { type Webtask, type Webtasks, webtaskUrl } from './webtasks.ts';
 
@@ -31,7 +32,7 @@ export interface ManagementParts {
   readonly issuance: Issuance;
   readonly verifier: TokenVerifier;
   readonly logs: LogDesk;
-  readonly turns: Turns;
+  readonly deploys: Pick<DeployTurns, 'take'>;
   readonly baseOf: (request: FastifyRequest) => string;
 }
 
@@ -63,7 +64,8 @@ class ManagementRoutes {
       request,
       container === undefined ? null : parseContainer(container),
     );
-    await this.#parts.turns.take(principal.tenant ?? '', reply.raw);
+    const turn = { owner: principal.tenant ?? '', bytes: expectedBytes(request.headers, MAX_BODY_BYTES) };
+    await takeTurn(this.#parts.deploys, turn, reply.raw);
   };
 
   readonly issue = async (request: FastifyRequest, reply: FastifyReply): Promise<string> => {

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { BerthError, toBerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import type { Control } from '../control/control.ts';
+import { type DeployTurns, expectedBytes } from '../control/deploy-turns.ts';
 import type { Directory, ExchangeOptions, Invoker, Route } from '../invoke/invoker.ts';
 import { headersForPublic, headersOfCaller, saysThatItManages } from '../invoke/caller-token.ts';
 import { drainBody, refusedBounds } from '../invoke/body-drain.ts';
@@ -17,7 +18,7 @@ import type { EphemeralPrograms } from './ephemeral.ts';
 import { writeEarlyError, writeRunError } from './error-shapes.ts';
 import { parseCodeReference, parseContainer, parseName } from './names.ts';
 import type { RunLines } from './run-lines.ts';
-import type { Turns } from './turns.ts';
+import { takeTurn } from './turns.ts';
 import { parseRunTarget, queryValue, type RunTarget, withoutKey } from './run-target.ts';
 
 const BODILESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE']);
@@ -29,7 +30,7 @@ export interface RunnerParts {
   readonly verifier: TokenVerifier;
   readonly programs: EphemeralPrograms;
   readonly lines: RunLines;
-  readonly turns: Turns;
+  readonly deploys: Pick<DeployTurns, 'take'>;
   readonly clock: Clock;
   readonly report: (error: BerthError) => void;
 }
@@ -136,7 +137,9 @@ export class Runner {
     if (namesOf(principal) !== null) throw forbidden('it is for other webtasks');
     if (queryValue(target.query, 'webtask_url') !== null) throw urlRefused();
     if (BODILESS.has(request.method ?? '')) throw withoutCode(target);
-    const endTurn = await this.#parts.turns.take(tenant, response);
+    const { codeBytes } = this.#parts.control.limitsOf(this.#parts.directory.tenant(tenant)!);
+    const turn = { owner: tenant, bytes: expectedBytes(request.headers, codeBytes) };
+    const endTurn = await takeTurn(this.#parts.deploys, turn, response);
     const runnable = await this.#receive(call).finally(endTurn);
     const url = withoutKey(request.url!);
     this.#parts.invoker.exchange(runnable, requestWithoutBody(request, url), response, optionsOf(url));

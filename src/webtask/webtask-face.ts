@@ -12,7 +12,6 @@ import { LogDesk } from './log-desk.ts';
 import { registerManagement } from './management-routes.ts';
 import { RunLines } from './run-lines.ts';
 import { Runner } from './runner.ts';
-import { Turns } from './turns.ts';
 import { TokenMaker } from './token-maker.ts';
 import { webtaskLimits } from './webtask-limits.ts';
 import { Webtasks } from './webtasks.ts';
@@ -32,12 +31,11 @@ export interface WebtaskFace {
 }
 
 export function createWebtaskFace(dependencies: WebtaskDependencies): WebtaskFace {
-  const { control, directory, verifier, issuer, clock, randomId, report, logs } = dependencies;
+  const { control, directory, verifier, issuer, clock, randomId, report, logs, deploys } = dependencies;
   const lines = new RunLines(clock);
   const webtasks = new Webtasks(control);
   const tokens = new TokenMaker(issuer, clock);
   const issuance = new Issuance({ control, webtasks, tokens, randomId });
-  const turns = new Turns(clock);
   const desk = new LogDesk({ logs, lines, clock, verifier, report });
   const programs = new EphemeralPrograms({
     preparer: dependencies.preparer,
@@ -45,7 +43,7 @@ export function createWebtaskFace(dependencies: WebtaskDependencies): WebtaskFac
     tenantOf: (id) => directory.tenant(id),
     limitsOf: (tenant) => control.limitsOf(tenant),
   });
-  const runner = new Runner({ ...dependencies, programs, lines, turns });
+  const runner = new Runner({ ...dependencies, programs, lines });
   const baseOf = (request: FastifyRequest): string => dependencies.publicUrl(request.raw);
   return {
     prefix: '/api',
@@ -54,7 +52,7 @@ export function createWebtaskFace(dependencies: WebtaskDependencies): WebtaskFac
       await app.register(async (scope) => {
         parseEverythingAsJson(scope);
         speakWebtaskErrors(scope, report);
-        registerManagement(scope, { webtasks, issuance, verifier, logs: desk, turns, baseOf });
+        registerManagement(scope, { webtasks, issuance, verifier, logs: desk, deploys, baseOf });
         scope.addHook('preClose', async () => desk.close());
       });
       await app.register(async (scope) => registerRun(scope, runner));

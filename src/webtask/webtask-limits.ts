@@ -14,13 +14,6 @@ export const webtaskLimits = {
     unit: 'bytes',
     says: 'params of one webtask: they travel in its token, so in headers and URLs',
   },
-  webtaskDeploysPerTenant: {
-    value: 4,
-    unit: 'count',
-    says: 'calls of one container that bring code, at the same time; more wait',
-  },
-  webtaskDeployQueue: { value: 256, unit: 'count', says: 'such calls that wait for their turn' },
-  webtaskDeployQueueMs: { value: 60_000, unit: 'ms', says: 'time that such a call may wait for its turn' },
   webtaskListRows: { value: 1_000, unit: 'count', says: 'webtasks in one answer of a list' },
   webtaskLogStreams: { value: 16, unit: 'count', says: 'live log streams of one container at the same time' },
   webtaskLogPingMs: {

@@ -23,6 +23,7 @@ import { defaultLimits } from '../../src/contracts/limits.ts';
 import type { Isolation } from '../../src/contracts/isolations.ts';
 import type { Control } from '../../src/control/control.ts';
 import { createControl } from '../../src/control/create-control.ts';
+import { DeployTurns } from '../../src/control/deploy-turns.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import type { Logs } from '../../src/logs/logs.ts';
 import { createLogs } from '../../src/logs/tenant-logs.ts';
@@ -122,6 +123,7 @@ export class ApiWorld {
       control: this.control,
       verifier,
       authorise,
+      deploys: new DeployTurns(clock),
       store,
       logs: this.logs,
       isReady: () => this.isReady,

@@ -18,6 +18,7 @@ afterEach(async () => {
 export async function deploy(text: string, form: string, spec: Partial<LoadSpec> = {}): Promise<RuntimePeer> {
   const filename = spec.filename ?? 'hello.js';
   const prepared = await preparer.prepare({
+    owner: 'acme',
     source: Buffer.from(text),
     filename,
     ...(spec.form === undefined ? {} : { form: spec.form }),

@@ -5,6 +5,7 @@ import { type FastifyInstance, fastify } from 'fastify';
 import { BerthError } from '../../contracts/errors.ts';
 import { tenantIdSchema } from '../../contracts/ids.ts';
 import type { LogRecord } from '../../contracts/model.ts';
+import { DeployTurns } from '../../control/deploy-turns.ts';
 import type { ExchangeOptions, Invoker } from '../../invoke/invoker.ts';
 import { FakeClock } from '../../kernel/testing/fake-clock.ts';
 import type { LogFilter, Logs, LogSubscription } from '../../logs/logs.ts';
@@ -56,6 +57,7 @@ export async function startTestFace(): Promise<TestFace> {
     issuer: tokens,
     logs,
     preparer: fakePreparer(),
+    deploys: new DeployTurns(clock),
     clock,
     publicUrl: (request) => `http://${request.headers.host ?? ''}`,
     randomId: () => `random${ids++}`,
