@@ -169,7 +169,6 @@ export function describeDriver(driver: DriverUnderTest): void {
         expect(await world.driver.usage(probe.id)).toBeNull();
         expect(recordsOf(world.runDir, probe.id)).toEqual([]);
       }
-      world.warnings.splice(0);
     });
 
     test('does not make two sandboxes of one id', async () => {

@@ -88,7 +88,9 @@ class JailDriver implements Driver {
     } catch (error) {
       const said = holding.sandbox?.stderrText;
       await this.#abandon(holding);
-      this.#options.log.warn({ sandbox: spec.id, err: error, said }, 'a sandbox could not be started');
+      // One that was given up, as all that start when the platform stops, is no fault, unless it said something itself.
+      if (!holding.isDoomed || (said ?? '') !== '')
+        this.#options.log.warn({ sandbox: spec.id, err: error, said }, 'a sandbox could not be started');
       throw new BerthError('SANDBOX_START_FAILED', {}, { cause: error });
     } finally {
       signal.removeEventListener('abort', abort);
