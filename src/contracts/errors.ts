@@ -200,6 +200,13 @@ export const errorDefinitions = {
     text: 'The function did not answer within wallMs ({limit} ms).',
     wayOut: 'Answer sooner, or ask for a higher wallMs.',
   },
+  REVISION_REPLACED: {
+    status: 503,
+    fault: 'tenant',
+    retry: true,
+    text: 'The revision was replaced, and this went on for longer than drainMs ({limit} ms) after that.',
+    wayOut: 'Call again: the new revision answers. Let long streams end and reconnect now and then.',
+  },
   LOAD_TIMEOUT: {
     status: 504,
     fault: 'tenant',

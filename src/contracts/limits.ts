@@ -236,6 +236,11 @@ export const platformLimits = {
     unit: 'count',
     says: 'live readers of the log of one tenant, of all APIs together',
   },
+  drainMs: {
+    value: 3_600_000,
+    unit: 'ms',
+    says: 'how long a stream that moves may go on with a revision that was replaced',
+  },
   deploysPerTenant: {
     value: 4,
     unit: 'count',

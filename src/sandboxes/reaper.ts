@@ -1,5 +1,6 @@
 /** Looks once a second at what only time changes: idle sandboxes, long drains, cancelled invocations that do not end. */
 import { BerthError } from '../contracts/errors.ts';
+import { platformLimits } from '../contracts/limits.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Sandbox } from './sandbox.ts';
 import { endingOf } from './verdict.ts';
@@ -8,13 +9,20 @@ const SWEEP_MS = 1_000;
 /** A cancelled invocation that has not ended after this time makes its sandbox retire; one that drains does not wait for it. */
 const STRANDED_MS = 10_000;
 const MAX_STRANDED = 100;
+const DRAIN_MS = platformLimits.drainMs.value;
+
+/** When what drains was last seen to send or take something. */
+interface Movement {
+  moves: number;
+  at: number;
+}
 
 export class Reaper {
   readonly #clock: Clock;
   readonly #also: () => void;
   /** Open, with nothing to do; the longest idle first. */
   readonly #idle = new Set<Sandbox>();
-  readonly #draining = new Set<Sandbox>();
+  readonly #draining = new Map<Sandbox, Movement>();
   readonly #stranded = new Set<Sandbox>();
   #cancel: (() => void) | null = null;
 
@@ -42,7 +50,8 @@ export class Reaper {
 
   withdrawn(sandbox: Sandbox): void {
     this.#idle.delete(sandbox);
-    if (sandbox.runnable !== null && sandbox.state === 'draining') this.#draining.add(sandbox);
+    if (sandbox.runnable !== null && sandbox.state === 'draining')
+      this.#draining.set(sandbox, { moves: sandbox.moves, at: this.#clock.monotonic() });
   }
 
   /** Invocations in it were cancelled. */
@@ -73,7 +82,7 @@ export class Reaper {
     const now = this.#clock.monotonic();
     for (const sandbox of this.#idle) this.#reapIdle(sandbox, now);
     for (const sandbox of this.#stranded) this.#reapStranded(sandbox, now);
-    for (const sandbox of this.#draining) this.#reapDraining(sandbox, now);
+    for (const [sandbox, last] of this.#draining) this.#reapDraining(sandbox, last, now);
     this.#also();
   }
 
@@ -90,11 +99,15 @@ export class Reaper {
     else if (sandbox.isLoaded && now - since >= STRANDED_MS) sandbox.retire();
   }
 
-  #reapDraining(sandbox: Sandbox, now: number): void {
+  /** A stream that still moves is not idle: wallMs counts from its last movement, as for who was not replaced. */
+  #reapDraining(sandbox: Sandbox, last: Movement, now: number): void {
+    if (sandbox.moves !== last.moves) Object.assign(last, { moves: sandbox.moves, at: now });
     const wallMs = sandbox.runnable?.limits().wallMs ?? 0;
     const isAbandoned = sandbox.live === 0 && now - (sandbox.leases.strandedSince ?? now) >= STRANDED_MS;
     if (isAbandoned) sandbox.end(endingOf(new BerthError('SHUTTING_DOWN'), 'retired'));
-    else if (now - sandbox.restingSince >= wallMs)
+    else if (now - last.at >= wallMs)
       sandbox.end(endingOf(new BerthError('TIMEOUT', { limit: wallMs }), 'retired'));
+    else if (now - sandbox.restingSince >= DRAIN_MS)
+      sandbox.end(endingOf(new BerthError('REVISION_REPLACED', { limit: DRAIN_MS }), 'retired'));
   }
 }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { platformLimits } from '../contracts/limits.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import { settled } from '../kernel/testing/fake-clock.ts';
 import { failureOf, invoke, makeRunnable, makeWorld } from './testing/world.ts';
@@ -74,6 +75,35 @@ describe('a retired runnable', () => {
     expect(heard.calls).toEqual([]);
     await world.clock.advance(2_000);
     expect(heard.error).toMatchObject({ code: 'TIMEOUT', facts: { limit: 3_000 } });
+  });
+
+  it('goes on while it moves, either way, until it stands still for wallMs', async () => {
+    await using world = await makeWorld();
+    const { heard, channel } = await invoke(world, makeRunnable('hello', { wallMs: 3_000 }));
+    world.sandboxes.retire('hello');
+    for (let second = 0; second < 20; second++) {
+      if (second % 2 === 0) channel.progress += 1;
+      else channel.grants += 1;
+      await world.clock.advance(1_000);
+    }
+    expect(heard.calls).toEqual([]);
+    await world.clock.advance(4_000);
+    expect(heard.error).toMatchObject({ code: 'TIMEOUT', facts: { limit: 3_000 } });
+  });
+
+  it('does not go on for ever', async () => {
+    await using world = await makeWorld();
+    const { heard, channel } = await invoke(world, makeRunnable('hello', { wallMs: 60_000 }));
+    world.sandboxes.retire('hello');
+    const limit = platformLimits.drainMs.value;
+    for (let at = 0; at < limit - 30_000; at += 30_000) {
+      channel.progress += 1;
+      await world.clock.advance(30_000);
+    }
+    expect(heard.calls).toEqual([]);
+    channel.progress += 1;
+    await world.clock.advance(31_000);
+    expect(heard.error).toMatchObject({ code: 'REVISION_REPLACED', facts: { limit } });
   });
 
   it('still serves who waited for it', async () => {

@@ -159,6 +159,10 @@ export class Sandbox {
     return this.#channel?.progress ?? 0;
   }
 
+  get moves(): number {
+    return this.#channel?.moves ?? 0;
+  }
+
   retire(): void {
     this.#take({ type: 'retired', isEmpty: this.openCount === 0 });
   }
@@ -261,11 +265,7 @@ export class Sandbox {
       onLogDropped: (lines, bytes) => this.log.dropped(lines, bytes),
       onPong: (nonce) => this.#keeper.ponged(this, nonce),
       onFatal: (reason, stack) => this.#onFatal(reason, stack),
-      onFault: (thrown) =>
-        this.#services.log.error(
-          { err: thrown, sandbox: this.id, tenant: this.#runnable?.tenant },
-          'a channel failed by our fault',
-        ),
+      onFault: (thrown) => this.#tell('error', thrown, 'a channel failed by our fault'),
       onClosed: (violation) => this.#onClosed(violation),
     };
   }
@@ -296,13 +296,13 @@ export class Sandbox {
   #onClosed(violation: BerthError | null): void {
     if (this.#life.state === 'gone') return;
     if (violation === null) return this.#take({ type: 'closed' });
-    if (violation.code === 'PROTOCOL_VIOLATION')
-      this.#services.log.warn(
-        { err: violation, sandbox: this.id, tenant: this.#runnable?.tenant },
-        'protocol violation',
-      );
+    if (violation.code === 'PROTOCOL_VIOLATION') this.#tell('warn', violation, 'protocol violation');
     this.#evidence = { ...this.#evidence, violation };
     this.#judge(violation);
+  }
+
+  #tell(level: 'warn' | 'error', err: unknown, text: string): void {
+    this.#services.log[level]({ err, sandbox: this.id, tenant: this.#runnable?.tenant }, text);
   }
 
   // --- effects

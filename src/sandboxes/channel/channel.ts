@@ -38,6 +38,8 @@ export interface Channel {
   readonly inFlight: number;
   /** Number of frames received that show progress of an invocation (responses, data, done): for the spin limit. */
   readonly progress: number;
+  /** The same, and each time that a function took some of its request's body. */
+  readonly moves: number;
   /** Bytes of log text accepted per second; changes at once. */
   setLogRate(bytesPerSecond: number): void;
   /** Ends the channel; every open invocation gets onFailed with this error. Idempotent. */

@@ -67,6 +67,7 @@ class HostChannel implements Channel {
   /** The bytes at hand, as they were read. */
   #chunk: Buffer | null = null;
   progress = 0;
+  #grants = 0;
 
   constructor({ socket, events, logBytesPerSecond, now }: HostChannelOptions) {
     this.#socket = socket;
@@ -83,6 +84,10 @@ class HostChannel implements Channel {
 
   get inFlight(): number {
     return this.#invocations.size;
+  }
+
+  get moves(): number {
+    return this.progress + this.#grants;
   }
 
   exercise(withFetch: boolean): void {
@@ -173,6 +178,7 @@ class HostChannel implements Channel {
       case FrameType.Data:
         return this.#onData(flags, stream, payload);
       case FrameType.Window:
+        this.#grants++;
         return this.#invocation(stream).granted(payload);
       case FrameType.Done:
         return this.#onDone(stream, payload);

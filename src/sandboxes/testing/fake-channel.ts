@@ -53,6 +53,7 @@ export class FakeChannel implements Channel {
   /** What was sent, in order. */
   readonly sent: string[] = [];
   progress = 0;
+  grants = 0;
   logRate = 0;
   closedWith: BerthError | null = null;
   answersPings = true;
@@ -88,6 +89,10 @@ export class FakeChannel implements Channel {
   ping(nonce: number): void {
     this.pings.push(nonce);
     if (this.answersPings) queueMicrotask(() => this.events.onPong(nonce));
+  }
+
+  get moves(): number {
+    return this.progress + this.grants;
   }
 
   get inFlight(): number {
