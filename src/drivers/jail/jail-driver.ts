@@ -164,6 +164,7 @@ class JailDriver implements Driver {
     const ground = await this.#ground?.catch(() => null);
     await ground?.cgroups.tree?.close();
     ground?.uids?.close();
+    ground?.leaveImages();
     await this.#records.close();
     this.#ground = null;
   }

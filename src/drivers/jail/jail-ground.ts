@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { systemClock } from '../../kernel/clock.ts';
 import type { CgroupDetection } from '../cgroups/cgroup-detection.ts';
 import { detectCgroups } from '../cgroups/cgroup-detection.ts';
 import type { Architecture } from '../seccomp/seccomp-compiler.ts';
 import { UidPool } from '../uid-pool.ts';
 import { DEFAULT_UID_RANGE, type JailOptions, TOOL_DIRECTORIES } from './jail-options.ts';
 import { type LaunchFiles, prepareLaunchFiles } from './launch-files.ts';
-import { prepareRootImage, removeUnusedImages, type RootImage } from './root-image.ts';
+import { keepInUse, prepareRootImage, removeUnusedImages, type RootImage } from './root-image.ts';
 
 const tools = {
   bwrap: 'bubblewrap',
@@ -25,6 +26,8 @@ export interface JailGround {
   readonly cgroups: CgroupDetection;
   /** null: not root, sandboxes have the platform's own uid */
   readonly uids: UidPool | null;
+  /** Images count as unused from now on. */
+  readonly leaveImages: () => void;
 }
 
 /** The host lacks something without which no jail can be made; the message says what to do. */
@@ -52,7 +55,9 @@ export async function prepareGround(options: JailOptions): Promise<JailGround> {
   await removeUnusedImages(options.rootDir);
   const cgroups = await detectCgroups({ groupName: groupNameOf(options.runDir), isRoot, log: options.log });
   const uids = isRoot ? new UidPool(options.uidRange ?? DEFAULT_UID_RANGE) : null;
-  return { image, launch, cgroups, uids };
+  const names = [...image.lowerDirs.split(':'), launch.launchDir];
+  const leaveImages = keepInUse({ rootDir: options.rootDir, names }, systemClock);
+  return { image, launch, cgroups, uids, leaveImages };
 }
 
 function requireArchitecture(): Architecture {

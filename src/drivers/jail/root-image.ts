@@ -19,6 +19,7 @@ import {
 } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Clock } from '../../kernel/clock.ts';
 import { removeTree } from '../../kernel/tree-removal.ts';
 import type { Architecture } from '../seccomp/seccomp-compiler.ts';
 import { CA_PATH, CHANNEL_PATH, devices, EMPTY_FILE, NODE_PATH, RUNTIME_PATH } from './bwrap-arguments.ts';
@@ -26,8 +27,9 @@ import { librariesOf } from './shared-libraries.ts';
 
 /** Raise it when the layout changes. */
 const LAYOUT = 1;
-/** Images that no start of a platform has used for so long are removed by the next start. */
-const UNUSED_MS = 7 * 24 * 3_600_000;
+const DAY_MS = 24 * 3_600_000;
+/** Images that no platform has used for so long are removed by the next start of one. */
+const UNUSED_MS = 7 * DAY_MS;
 
 export interface RootImage {
   /** Overlay layers, uppermost first, relative to the root directory: `lowerdir` of mount -t overlay. */
@@ -88,11 +90,7 @@ function fingerprint(paths: readonly string[]): string {
 /** Fills a directory and gives it its name when it is complete; one that is there already is in use again. */
 export async function makeOnce(rootDir: string, name: string, fill: (at: string) => void): Promise<void> {
   const target = join(rootDir, name);
-  if (existsSync(target)) {
-    const now = new Date();
-    utimesSync(target, now, now);
-    return;
-  }
+  if (existsSync(target)) return renew(target);
   const draft = join(rootDir, `draft-${randomBytes(6).toString('hex')}`);
   try {
     makeDirectory(draft);
@@ -102,6 +100,28 @@ export async function makeOnce(rootDir: string, name: string, fill: (at: string)
     await removeTree(rootDir, draft);
     if (!existsSync(target)) throw error;
   }
+}
+
+/** It is in use. */
+function renew(path: string): void {
+  const now = new Date();
+  utimesSync(path, now, now);
+}
+
+/** While a platform runs, for weeks perhaps, another that starts must not take its images for unused. @returns what ends it */
+export function keepInUse(
+  { rootDir, names }: { readonly rootDir: string; readonly names: readonly string[] },
+  clock: Pick<Clock, 'after'>,
+): () => void {
+  let cancel = (): void => undefined;
+  const arm = (): void => {
+    cancel = clock.after(DAY_MS, () => {
+      arm();
+      for (const name of names) if (existsSync(join(rootDir, name))) renew(join(rootDir, name));
+    });
+  };
+  arm();
+  return () => cancel();
 }
 
 function furnish(at: string): void {
