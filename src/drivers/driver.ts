@@ -83,7 +83,7 @@ export interface Driver {
   update(id: SandboxId, limits: SandboxLimits): Promise<void>;
   /** @returns null when there is no such sandbox */
   usage(id: SandboxId): Promise<SandboxUsage | null>;
-  /** Where the main thread spins, innermost frame first; [] when it cannot be told within about a second. */
+  /** Where the main thread spins, innermost frame first; [] when it cannot be told within `LOCATE_MS` (two seconds). */
   locate(id: SandboxId): Promise<readonly StackFrame[]>;
   /** Kills the whole tree; resolves when no process and no cgroup of it is left. Idempotent. */
   destroy(id: SandboxId): Promise<void>;

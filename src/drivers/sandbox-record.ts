@@ -49,7 +49,7 @@ export class SandboxRecords {
     await rm(this.#path(id), { force: true });
   }
 
-  /** Every record that can be read; `onBroken` hears of the others, which are removed: they were cut by a crash. */
+  /** Every record that can be read; `onBroken` hears of the others, which are removed: damaged, or not ours. */
   async list(onBroken: (name: string, error: unknown) => void): Promise<SandboxRecord[]> {
     const records: SandboxRecord[] = [];
     for (const name of await this.#names('.json')) {

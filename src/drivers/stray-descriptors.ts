@@ -6,6 +6,8 @@ import { openSync, readdirSync, readFileSync } from 'node:fs';
 import type { IOType } from 'node:child_process';
 
 const O_CLOEXEC = 0o2000000;
+/** Those that every process has: input, output, errors. */
+const STANDARD = 3;
 
 /** Numbers above those of `stdio` itself. Node opens all of its own with O_CLOEXEC, so the list does not change. */
 export function strayDescriptors(from: number): number[] {
@@ -25,9 +27,10 @@ function isInherited(fd: number): boolean {
 
 /** `stdio` for `spawn`, longer by what it takes to cover strays with /dev/null. */
 export function coverStrays<T extends IOType>(stdio: readonly T[]): (T | 'ignore' | number)[] {
-  strays ??= strayDescriptors(stdio.length);
+  strays ??= strayDescriptors(STANDARD);
   const covered: (T | 'ignore' | number)[] = [...stdio];
   for (const fd of strays) {
+    if (fd < stdio.length) continue;
     nothing ??= openSync('/dev/null', 'r+');
     while (covered.length < fd) covered.push('ignore'); // above 2: left alone
     covered[fd] = nothing;

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { removeTree } from '../../kernel/tree-removal.ts';
 import type { SandboxId } from '../../contracts/ids.ts';
 import { userNamespaceSwitches } from '../../contracts/user-namespace-switches.ts';
+import type { SandboxCgroup } from '../cgroups/cgroup.ts';
 import { type CgroupDetection } from '../cgroups/cgroup-detection.ts';
 import type { DriverFacts, Isolation, SandboxLimits } from '../driver.ts';
 import { identityOf } from '../process-identity.ts';
@@ -18,6 +19,7 @@ import { JailSandbox } from './jail-sandbox.ts';
 import { withDeadline } from '../../kernel/deadline.ts';
 import { systemClock } from '../../kernel/clock.ts';
 
+const REMOVE_MS = 5_000;
 const limits: SandboxLimits = {
   memoryBytes: 128 * 1024 * 1024,
   cpuMillis: 1_000,
@@ -88,9 +90,10 @@ async function askFromInside(options: JailOptions, ground: JailGround): Promise<
   const records = new SandboxRecords(options.runDir);
   const cgroups = [...(ground.cgroups.tree?.pathsOf(id) ?? [])];
   const platform = identityOf(process.pid)!;
+  let cgroup: SandboxCgroup | null = null;
   try {
     await records.write({ version: 1, id, platform, process: null, channelDir, cgroups, tmpDir: null });
-    const cgroup = (await ground.cgroups.tree?.create(id, limits)) ?? null;
+    cgroup = (await ground.cgroups.tree?.create(id, limits)) ?? null;
     const nodeArguments = ['-e', probeCode];
     const { lowerDirs } = ground.image;
     const { launch } = ground;
@@ -110,6 +113,8 @@ async function askFromInside(options: JailOptions, ground: JailGround): Promise<
   } finally {
     if (uid !== null) ground.uids?.release(uid);
     await removeTree(options.runDir, channelDir);
+    // A jail that started has taken it along with its end; one that did not leaves it.
+    await cgroup?.remove(REMOVE_MS);
     await records.remove(id);
   }
 }

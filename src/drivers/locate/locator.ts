@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { StackFrame } from '../driver.ts';
+import { coverStrays } from '../stray-descriptors.ts';
 
 /** Time for everything: the inspector starts, the helper connects, the main thread pauses. */
 export const LOCATE_MS = 2_000;
@@ -61,13 +62,13 @@ function runHelper({ command, port, env, uid, runtimeFile }: HelperCommand): Pro
     ...own,
     env,
     cwd: '/',
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: coverStrays(['ignore', 'pipe', 'ignore']),
     timeout: LOCATE_MS,
     killSignal: 'SIGKILL',
   });
   return new Promise((resolve) => {
     let output = '';
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdout!.on('data', (chunk: Buffer) => {
       output += chunk.toString('utf8');
       if (output.length > MAX_OUTPUT_BYTES) child.kill('SIGKILL');
     });
