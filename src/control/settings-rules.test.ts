@@ -35,6 +35,7 @@ describe('settings', () => {
     [{ env: { A: '\ud800' } }, 'BAD_REQUEST'],
     [{ secrets: { '../A': 'x' } }, 'NAME_INVALID'],
     [{ secrets: { A: '\udfff' } }, 'BAD_REQUEST'],
+    [{ secrets: { A: 'a\0b' } }, 'BAD_REQUEST'],
     [{ meta: { '': 'x' } }, 'NAME_INVALID'],
     [{ meta: { 'a\r\nb': 'x' } }, 'NAME_INVALID'],
     [{ meta: { ['x'.repeat(129)]: 'x' } }, 'NAME_INVALID'],

@@ -24,6 +24,7 @@ export function checkSettings(settings: FunctionSettings, limits: Limits): void 
 export function checkSecret(name: string, value: string, limits: Limits): void {
   checkVariableName(name);
   checkText(value, `the secret ${name}`);
+  checkNoNul(value, `the secret ${name}`);
   if (Buffer.byteLength(value) > limits.secretBytes) {
     throw new BerthError('LIMIT_REACHED', { name: 'secretBytes', limit: limits.secretBytes });
   }
@@ -32,9 +33,12 @@ export function checkSecret(name: string, value: string, limits: Limits): void {
 function checkEnv(name: string, value: string): void {
   checkVariableName(name);
   checkText(value, `the variable ${name}`);
-  // execve(2) and process.env end a value at a NUL.
-  if (value.includes('\0'))
-    throw new BerthError('BAD_REQUEST', { reason: `the variable ${name} holds a NUL` });
+  checkNoNul(value, `the variable ${name}`);
+}
+
+/** execve(2) and process.env end a value at a NUL, and secrets are put into environments, too. */
+function checkNoNul(value: string, subject: string): void {
+  if (value.includes('\0')) throw new BerthError('BAD_REQUEST', { reason: `${subject} holds a NUL` });
 }
 
 function checkMeta(name: string, value: string): void {

@@ -2,9 +2,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Authorise, Principal, TokenVerifier } from '../auth/principal.ts';
 import { readBearer } from '../auth/read-bearer.ts';
+import { MAX_TOKEN_CHARACTERS } from '../auth/refusal.ts';
 import { BerthError, toBerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
-import { headersForPublic, headersOfCaller, MAX_TOKEN_CHARACTERS } from '../invoke/caller-token.ts';
+import { headersForPublic, headersOfCaller } from '../invoke/caller-token.ts';
 import type { Route } from '../invoke/invoker.ts';
 
 export interface GatewayVerifier extends TokenVerifier {

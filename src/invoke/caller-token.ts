@@ -2,9 +2,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Principal } from '../auth/principal.ts';
 import { readBearer } from '../auth/read-bearer.ts';
+import { MAX_TOKEN_CHARACTERS } from '../auth/refusal.ts';
 
 const TOKEN_HEADER: ReadonlySet<string> = new Set(['authorization']);
-export const MAX_TOKEN_CHARACTERS = 64 * 1024;
 const PLATFORM = 'berth';
 
 /** For a caller whose token was verified. @returns headers to give instead of the request's own; undefined: those */

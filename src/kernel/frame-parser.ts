@@ -17,11 +17,6 @@ export class FrameParser {
     this.#onFrame = onFrame;
   }
 
-  /** True between frames: nothing was cut off. */
-  get isAtBoundary(): boolean {
-    return this.#headerFilled === 0 && this.#payload === null;
-  }
-
   /**
    * Takes the next bytes and calls the handler for each frame that is whole. Payloads are views of `chunk` where the
    * frame lies in it whole, so the handler copies what it keeps and the caller must not reuse `chunk`.

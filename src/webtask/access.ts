@@ -1,12 +1,13 @@
 /** Who asks: tokens of requests, and what they allow in a container. */
 import type { IncomingMessage } from 'node:http';
 import { authorise } from '../auth/authorise.ts';
+import { MAX_TOKEN_CHARACTERS } from '../auth/refusal.ts';
 import type { Principal, TokenVerifier } from '../auth/principal.ts';
 import { readBearer } from '../auth/read-bearer.ts';
 import { BerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import { tenantIdSchema } from '../contracts/ids.ts';
-import { peekClaims, MAX_TOKEN_CHARACTERS } from '../invoke/caller-token.ts';
+import { peekClaims } from '../invoke/caller-token.ts';
 
 /** The token of a request: the Authorization header, else `key` of the query. null: none */
 export function tokenOf(request: IncomingMessage, key: string | null): string | null {

@@ -100,10 +100,6 @@ export class Webtasks {
     return EMPTY_PROGRAM.equals(source) ? '' : Buffer.from(source).toString();
   }
 
-  async secrets(tenant: TenantId, name: FunctionName): Promise<Readonly<Record<string, string>>> {
-    return this.#control.getSecrets(tenant, name);
-  }
-
   /** Deploys code with its settings, or changes only the settings when `code` is null. */
   async keep(
     place: { readonly tenant: TenantId; readonly name: FunctionName },
