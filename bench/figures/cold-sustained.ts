@@ -37,10 +37,7 @@ export async function measureSustained({ scope, rounds, say }: BenchContext): Pr
   const sides = [
     {
       name: 'warm alone',
-      measure: async () => {
-        await fullPool(platform);
-        return { warm: await load(target, WARM), perSecond: 0, coldMs: [] };
-      },
+      measure: async () => ({ warm: await load(target, WARM), perSecond: 0, coldMs: [] }),
     },
     {
       name: 'warm beside new functions',

@@ -1,11 +1,8 @@
 /** The pool as `/metrics` shows it. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { eventually, type TestPlatform } from '../../test/support/platform.ts';
 
 const FULL_MS = 30_000;
 const LOOK_MS = 10;
-/** The newest blank sandbox has run its dummy functions. */
-const READY_MS = 150;
 
 export async function gauge(platform: TestPlatform, series: string): Promise<number> {
   const text = await platform.must<string>('GET', '/metrics');
@@ -14,7 +11,7 @@ export async function gauge(platform: TestPlatform, series: string): Promise<num
   return Number(line.slice(line.lastIndexOf(' ')));
 }
 
-/** Waits until blank sandboxes wait, none is being made and none gets ready: nothing of the platform runs beside what is measured. */
+/** Waits until blank sandboxes wait and none is being made: nothing of the platform runs beside what is measured. */
 export async function fullPool(platform: TestPlatform): Promise<void> {
   await eventually(
     async () => {
@@ -25,5 +22,4 @@ export async function fullPool(platform: TestPlatform): Promise<void> {
     FULL_MS,
     LOOK_MS,
   );
-  await delay(READY_MS);
 }
