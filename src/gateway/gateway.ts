@@ -44,6 +44,8 @@ export interface GatewayOptions {
   readonly controlUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   /** How often this request has been through the gateway already, from a source that callers cannot reach. */
   readonly hopsOf?: (request: IncomingMessage) => number;
+  /** The response to any request has left, with this status. */
+  readonly onResponse?: (status: number) => void;
   /** A failure that is the platform's own. */
   readonly report: (error: BerthError) => void;
 }
@@ -79,8 +81,18 @@ export function createGateway(options: GatewayOptions): http.Server {
   server.maxConnections = config.maxConnections ?? 20_000;
   server.timeout = config.silentMs ?? 960_000;
   const gateway = new Gateway(options);
-  server.on('request', (request, response) => gateway.serve(request, response, false));
-  server.on('checkContinue', (request, response) => gateway.serve(request, response, true));
+  // One function for all responses, and one listener for requests: Node copies lists of listeners at each request.
+  const onFinish = function (this: ServerResponse): void {
+    options.onResponse?.(this.statusCode);
+  };
+  server.on('request', (request, response) => {
+    response.on('finish', onFinish);
+    gateway.serve(request, response, false);
+  });
+  server.on('checkContinue', (request, response) => {
+    response.on('finish', onFinish);
+    gateway.serve(request, response, true);
+  });
   server.on('upgrade', (request, socket, head) => gateway.upgrade(request, socket, head));
   server.on('clientError', onClientError);
   return server;

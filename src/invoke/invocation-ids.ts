@@ -9,7 +9,6 @@ export interface InvocationIds {
 
 const PREFIX_BYTES = 8;
 const COUNTER_DIGITS = 8;
-const SPAN_DIGITS = 16;
 /** Odd, so that multiplying runs through all 32-bit numbers before it repeats (Knuth's multiplicative hash). */
 const SCRAMBLE = 2_654_435_761;
 const EPOCH = 0x1_0000_0000;
@@ -24,15 +23,27 @@ export function createInvocationIds(random: (bytes: number) => Uint8Array): Invo
       prefix = hex(random(PREFIX_BYTES));
       counter = 1;
     }
-    return (Math.imul(counter, SCRAMBLE) >>> 0).toString(16).padStart(COUNTER_DIGITS, '0');
+    return hex32(Math.imul(counter, SCRAMBLE));
   };
   return {
     next: () => `i${prefix}${step()}` as InvocationId,
     nextTraceParent() {
-      const span = `${prefix.slice(COUNTER_DIGITS)}${step()}`.padStart(SPAN_DIGITS, '0');
+      const span = prefix.slice(COUNTER_DIGITS) + step();
       return `00-${prefix}${span}-${span}-00`;
     },
   };
+}
+
+const byteTexts = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+/** Eight digits, whatever the sign. */
+function hex32(value: number): string {
+  return (
+    byteTexts[value >>> 24]! +
+    byteTexts[(value >>> 16) & 0xff]! +
+    byteTexts[(value >>> 8) & 0xff]! +
+    byteTexts[value & 0xff]!
+  );
 }
 
 function hex(bytes: Uint8Array): string {

@@ -10,36 +10,53 @@ const LENGTH_BYTES = 4;
 const COUNT_BYTES = 2;
 const MAX_STRINGS = 0xffff;
 
-function stringsBytes(strings: readonly string[]): number {
-  let bytes = COUNT_BYTES;
-  for (const text of strings) bytes += LENGTH_BYTES + text.length;
-  return bytes;
+/** Node's own, without the checks of `toString` and `write`. */
+type Latin1 = Buffer & {
+  latin1Slice(start: number, end: number): string;
+  latin1Write(text: string, start: number): number;
+};
+
+const SHORT = 256;
+/** The length of a string as the four characters that stand before it. */
+const shortLengths = Array.from({ length: SHORT }, (_, length) => lengthText(length));
+
+function lengthText(length: number): string {
+  return String.fromCharCode(length & 0xff, (length >>> 8) & 0xff, (length >>> 16) & 0xff, length >>> 24);
 }
 
-function writeStrings(target: Buffer, start: number, strings: readonly string[]): number {
+/** The strings with their number and lengths as one string: it is written in one call, and not two for each header. */
+function joined(strings: readonly string[]): string {
   if (strings.length > MAX_STRINGS) throw new RangeError('too many headers');
-  let at = target.writeUInt16LE(strings.length, start);
-  for (const text of strings) {
-    at = target.writeUInt32LE(text.length, at);
-    at += target.write(text, at, 'latin1');
+  let text = String.fromCharCode(strings.length & 0xff, strings.length >>> 8);
+  for (let index = 0; index < strings.length; index++) {
+    const each = strings[index]!;
+    text += (shortLengths[each.length] ?? lengthText(each.length)) + each;
   }
-  return at;
+  return text;
 }
 
 function readStrings(source: Buffer, start: number): { strings: string[]; next: number } {
-  if (start + COUNT_BYTES > source.length) throw new MalformedFrame('head is cut off');
-  const count = source.readUInt16LE(start);
+  const end = endOfStrings(source, start);
+  const text = (source as Latin1).latin1Slice(start, end);
   const strings: string[] = [];
-  let at = start + COUNT_BYTES;
-  for (let index = 0; index < count; index++) {
-    if (at + LENGTH_BYTES > source.length) throw new MalformedFrame('head is cut off');
-    const length = source.readUInt32LE(at);
-    at += LENGTH_BYTES;
-    if (length > source.length - at) throw new MalformedFrame('head is cut off');
-    strings.push(source.toString('latin1', at, at + length));
-    at += length;
+  for (let at = start + COUNT_BYTES; at < end;) {
+    const from = at + LENGTH_BYTES;
+    at = from + source.readUInt32LE(at);
+    strings.push(text.slice(from - start, at - start));
   }
-  return { strings, next: at };
+  return { strings, next: end };
+}
+
+/** @throws MalformedFrame when they are not all there */
+function endOfStrings(source: Buffer, start: number): number {
+  if (start + COUNT_BYTES > source.length) throw new MalformedFrame('head is cut off');
+  let at = start + COUNT_BYTES;
+  for (let left = source.readUInt16LE(start); left > 0; left--) {
+    if (at + LENGTH_BYTES > source.length) throw new MalformedFrame('head is cut off');
+    at += LENGTH_BYTES + source.readUInt32LE(at);
+  }
+  if (at > source.length) throw new MalformedFrame('head is cut off');
+  return at;
 }
 
 const REQUEST_FIELDS = 6;
@@ -54,8 +71,9 @@ export function encodeRequestHead(head: RequestHead): Buffer {
     head.invocation,
     ...head.headers,
   ];
-  const buffer = Buffer.allocUnsafe(stringsBytes(strings));
-  writeStrings(buffer, 0, strings);
+  const text = joined(strings);
+  const buffer = Buffer.allocUnsafe(text.length);
+  (buffer as Latin1).latin1Write(text, 0);
   return buffer;
 }
 
@@ -78,8 +96,9 @@ export function decodeRequestHead(payload: Buffer): { head: RequestHead; body: B
 
 /** @param body the first bytes of the body, at most MAX_DATA_BYTES */
 export function encodeResponseHead(head: ResponseHead, body?: Uint8Array): Buffer {
-  const buffer = Buffer.allocUnsafe(COUNT_BYTES + stringsBytes(head.headers) + (body?.length ?? 0));
-  const next = writeStrings(buffer, buffer.writeUInt16LE(head.status, 0), head.headers);
+  const text = joined(head.headers);
+  const buffer = Buffer.allocUnsafe(COUNT_BYTES + text.length + (body?.length ?? 0));
+  const next = buffer.writeUInt16LE(head.status, 0) + (buffer as Latin1).latin1Write(text, COUNT_BYTES);
   if (body !== undefined) buffer.set(body, next);
   return buffer;
 }

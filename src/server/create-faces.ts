@@ -1,7 +1,6 @@
 /** The faces of the platform on one HTTP server: gateway, native API, webtask. */
 import { randomUUID } from 'node:crypto';
 import type http from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Api, createApi } from '../api/create-api.ts';
 import type { ApiServices } from '../api/services.ts';
 import { authorise } from '../auth/authorise.ts';
@@ -45,13 +44,10 @@ export async function createFaces(core: Core): Promise<Faces> {
     otherRuns: (request, response, sendContinue) => webtask.handleRun(request, response, sendContinue),
     control: (request, response) => api.handler(request, response),
     controlUpgrade: (request, socket, head) => webtask.handleUpgrade(request, socket, head),
+    onResponse: (status) => metrics.responseSent(status),
     report,
   });
   const endSockets = trackSockets(server);
-  const count = (_request: IncomingMessage, response: ServerResponse): void => {
-    response.once('finish', () => metrics.responseSent(response.statusCode));
-  };
-  server.prependListener('request', count).prependListener('checkContinue', count);
   return {
     server,
     stop: (drain) => stop({ server, api, webtask, stopping, endSockets }, drain),
