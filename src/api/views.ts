@@ -3,9 +3,16 @@
  * here (a webtask's token, a secret) cannot slip out.
  */
 import { z } from 'zod';
+import { egressPolicySchema } from '../contracts/egress.ts';
 import { formSchema } from '../contracts/forms.ts';
 import { limitNames, limitOverridesSchema } from '../contracts/limits.ts';
-import type { FunctionRecord, LogRecord, Revision, Tenant } from '../contracts/model.ts';
+import {
+  type FunctionRecord,
+  type LogRecord,
+  type Revision,
+  type Tenant,
+  usageNames,
+} from '../contracts/model.ts';
 import type { Control } from '../control/control.ts';
 import type { Answers } from './route.ts';
 import { accessSchema, moduleKindSchema } from './schemas.ts';
@@ -21,10 +28,16 @@ export const tenantView = z.object({
   name: z.string(),
   state: z.enum(['active', 'suspended']),
   limits: limitOverridesSchema.describe("the tenant's own limits"),
+  egress: egressPolicySchema.describe('where its code may connect to'),
   effectiveLimits: z.record(z.enum(limitNames), z.number()).describe('what is in force'),
   tokensValidFrom: time,
   createdAt: time,
   updatedAt: time,
+});
+export const usageView = z.object({
+  day: z.string().describe('ISO 8601, UTC'),
+  name: z.enum(usageNames),
+  amount: z.number(),
 });
 export const functionView = z.object({
   tenant: z.string(),
@@ -74,6 +87,7 @@ export const logView = z.object({
 export const tokenView = z.object({ token: z.string(), jti: z.string() });
 
 namedSchemas.add(tenantView, { id: 'Tenant' });
+namedSchemas.add(usageView, { id: 'Usage' });
 namedSchemas.add(functionView, { id: 'Function' });
 namedSchemas.add(revisionView, { id: 'Revision' });
 namedSchemas.add(keyView, { id: 'Key' });

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { type EgressPolicy, parseEgressPattern } from '../contracts/egress.ts';
 import { limitDefinitions, type LimitName } from '../contracts/limits.ts';
 import type { CliIo } from './cli-io.ts';
 import { UsageError } from './exit-code.ts';
@@ -43,6 +44,19 @@ export function limitPairs(given: readonly string[]): ReadonlyMap<LimitName, num
         );
       return [name as LimitName, Number(value)];
     }),
+  );
+}
+
+/** `public`, `none`, or patterns. @returns undefined when nothing was given. @throws UsageError */
+export function egressPolicy(given: readonly string[] | undefined): EgressPolicy | undefined {
+  if (given === undefined) return undefined;
+  const [only] = given;
+  if (given.length === 1 && (only === 'public' || only === 'none')) return only;
+  const wrong = given.find((text) => parseEgressPattern(text) === null);
+  if (wrong === undefined) return given;
+  throw new UsageError(
+    `"${wrong}" is no target of egress.`,
+    'Write public, none, or patterns such as api.example.com:443, *.example.com, 10.1.2.3:5432.',
   );
 }
 

@@ -10,6 +10,7 @@ import {
   type LimitTable,
   type Readiness,
   type TenantRecord,
+  type UsageRecord,
   aboutSchema,
   keySchema,
   limitsSchema,
@@ -17,6 +18,7 @@ import {
   readinessSchema,
   tenantSchema,
   tokenSchema,
+  usageSchema,
 } from './records.ts';
 import { Transport, type TransportOptions } from './transport.ts';
 
@@ -25,6 +27,8 @@ export interface TenantChange {
   readonly state?: 'active' | 'suspended';
   /** Replaced as a whole. */
   readonly limits?: Readonly<Record<string, number>>;
+  /** Replaced as a whole. */
+  readonly egress?: 'public' | 'none' | readonly string[];
 }
 
 export type NewKey =
@@ -75,6 +79,7 @@ export class BerthClient {
     readonly id: string;
     readonly name?: string;
     readonly limits?: Readonly<Record<string, number>>;
+    readonly egress?: 'public' | 'none' | readonly string[];
   }): Promise<TenantRecord> {
     return this.#transport.json(tenantSchema, { method: 'POST', path: ['v1', 'tenants'], body: tenant });
   }
@@ -110,6 +115,12 @@ export class TenantClient {
 
   delete(): Promise<void> {
     return this.#transport.done({ method: 'DELETE', path: this.#path });
+  }
+
+  /** By day, the last `days` of them. */
+  async usage(days: number): Promise<readonly UsageRecord[]> {
+    const path = [...this.#path, 'usage'];
+    return (await this.#transport.json(listSchema(usageSchema), { path, query: { days } })).items;
   }
 
   functions(pageSize = 100) {

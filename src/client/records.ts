@@ -14,10 +14,14 @@ export const tenantSchema = z.object({
   state: z.enum(['active', 'suspended']),
   limits: numbers,
   effectiveLimits: numbers.optional(),
+  egress: z.union([z.string(), z.array(z.string())]).optional(),
   createdAt: time,
   updatedAt: time,
 });
 export type TenantRecord = z.output<typeof tenantSchema>;
+
+export const usageSchema = z.object({ day: z.string(), name: z.string(), amount: z.number() });
+export type UsageRecord = z.output<typeof usageSchema>;
 
 export const functionSchema = z.object({
   tenant: z.string(),

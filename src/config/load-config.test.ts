@@ -69,6 +69,9 @@ describe('loadConfig', () => {
       dataDir: ['/d', '/d'],
       host: ['::1', '::1'],
       jwksAllow: ['idp.internal:8443', ['idp.internal:8443']],
+      'egress.allow': ['10.1.2.3:5432, db.test', ['10.1.2.3:5432', 'db.test']],
+      'egress.deny': ['*.bad.test', ['*.bad.test']],
+      'egress.dns': ['10.0.0.2, [::1]:5353', ['10.0.0.2', '[::1]:5353']],
       'log.level': ['warn', 'warn'],
     };
     for (const name of settingNames) {

@@ -1,5 +1,6 @@
 /** The kinds of values that settings have: how each is read from text (flags, environment), and what JSON must hold. */
 import { z } from 'zod';
+import { egressPatternSchema } from '../contracts/egress.ts';
 import { SecretText } from './secret-text.ts';
 
 export interface SettingKind<T> {
@@ -49,6 +50,14 @@ export function matching(pattern: RegExp, says: string): SettingKind<string> {
 export function optional<T>(kind: SettingKind<T>): SettingKind<T | null> {
   return { ...kind, schema: kind.schema.nullable() };
 }
+
+/** As in the policies of tenants (docs/egress.md). */
+export const egressPattern: SettingKind<string> = {
+  says: 'a pattern of egress, such as 10.1.2.3:5432 or db.example.com',
+  isSwitch: false,
+  schema: egressPatternSchema,
+  fromText: same,
+};
 
 /** Comma-separated in flags and environment, an array in a file. */
 export function listOf<T>(kind: SettingKind<T>): SettingKind<readonly T[]> {

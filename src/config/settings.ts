@@ -4,6 +4,7 @@ import { limitDefinitions, limitNames, type LimitName } from '../contracts/limit
 import {
   type SettingKind,
   bool,
+  egressPattern,
   integer,
   listOf,
   matching,
@@ -84,6 +85,22 @@ const ownSettings = {
     [],
     'hosts from which tenants’ JWKS may be fetched although they are not public or speak plain http',
   ),
+  'egress.allow': set(
+    listOf(egressPattern),
+    [],
+    'targets that tenants may reach although they are not public, where their policy is public or names them; docs/egress.md',
+  ),
+  'egress.deny': set(listOf(egressPattern), [], 'targets that no tenant may reach, whatever its policy says'),
+  'egress.dns': set(
+    listOf(matching(/^(?:[\d.]{7,15}|\[[0-9a-fA-F:]{2,39}\])(?::\d{1,5})?$/, 'an address, or address:port')),
+    [],
+    'name servers that tenants’ look-ups are asked of; left out: those of this host',
+  ),
+  'egress.maxConnections': set(
+    integer(0, 1_000_000),
+    4_096,
+    'outgoing connections and look-ups of all tenants at the same time',
+  ),
   'log.level': set(
     oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     'info',
@@ -120,6 +137,7 @@ type In<Group extends string> = {
 export type Config = { readonly [name in Plain]: FlatConfig[name] } & {
   readonly pool: In<'pool'>;
   readonly log: In<'log'>;
+  readonly egress: In<'egress'>;
   /** The operator's limits for tenants that have none of their own. */
   readonly limits: In<'limits'>;
 };

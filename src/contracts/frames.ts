@@ -8,11 +8,14 @@
  * `stream` is the number of the invocation, chosen by the host, ascending, never reused; 0 is the sandbox itself.
  * Body bytes are under credit: each side may send `INITIAL_WINDOW_BYTES` of body per invocation before the other
  * grants more with Window. The host checks everything; a sandbox that breaks a rule is killed (PROTOCOL_VIOLATION).
+ *
+ * The frames of egress (docs/adr/0005-egress-broker.md) have streams of their own, numbered by the sandbox, ascending,
+ * never reused. Each is a connection, from EgressOpen to the sandbox's EgressClose, or one look-up.
  */
 import { z } from 'zod';
 import { formSchema } from './forms.ts';
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const FRAME_HEADER_BYTES = 10;
 export const INITIAL_WINDOW_BYTES = 256 * 1024;
 /** Largest piece of a body in one frame. */
@@ -55,6 +58,21 @@ export const FrameType = {
   Fatal: 15,
   /** H→S, stream 0: it will wait in the pool; until Load comes, compile what functions need. u8, 1: the Fetch classes too. */
   Exercise: 24,
+  /** S→H, JSON `egressOpen`: connect. Answered with EgressOpened or EgressClose. */
+  EgressOpen: 16,
+  /** H→S, JSON `EgressPeer`: connected; bytes may follow from both sides. */
+  EgressOpened: 17,
+  /** Both ways: bytes of the connection, 1..MAX_DATA_BYTES. Flag End: this side sends no more (half-close); may be empty then. */
+  EgressData: 18,
+  /** Both ways: u32 LE, as Window. */
+  EgressWindow: 19,
+  /** H→S, JSON `EgressFailure`: refused, not connected, or broken off; the sandbox answers with its own EgressClose.
+   *  S→H, empty: the sandbox is done with the connection. Nothing follows on the stream from the sandbox. */
+  EgressClose: 20,
+  /** S→H, JSON `egressLookup`: a question to the DNS. */
+  EgressLookup: 21,
+  /** H→S, JSON `EgressAnswer`: ends the stream of the question. */
+  EgressAnswer: 22,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -103,6 +121,73 @@ export const failureSchema = z.strictObject({
   stack: z.string().max(16_000).optional(),
 });
 export type Failure = z.infer<typeof failureSchema>;
+
+/** Bytes that each side may send on a connection of egress before the other grants more. */
+export const EGRESS_WINDOW_BYTES = 128 * 1024;
+/** Streams of egress that a sandbox may have, those included that the host has closed and the sandbox has not. */
+export const MAX_EGRESS_STREAMS = 65_536;
+/** A host name in text form (RFC 1035, 2.3.4), or an address in any spelling. */
+const MAX_HOST_CHARACTERS = 253;
+
+const egressHostSchema = z.string().min(1).max(MAX_HOST_CHARACTERS);
+const addressFamilySchema = z.literal([0, 4, 6]);
+
+export const egressOpenSchema = z.strictObject({
+  host: egressHostSchema,
+  port: z.int().min(0).max(65_535),
+  family: addressFamilySchema,
+  /** The invocation on whose behalf it is opened, 0 for none: only for counting hops, and checked. */
+  invocation: z.int().min(0).max(MAX_STREAM),
+});
+export type EgressOpen = z.infer<typeof egressOpenSchema>;
+
+/** `address` asks what `getaddrinfo` would answer; the others are record types of the DNS, `reverse` names of an address. */
+export const lookupTypes = [
+  'address',
+  'reverse',
+  'A',
+  'AAAA',
+  'ANY',
+  'CAA',
+  'CNAME',
+  'MX',
+  'NAPTR',
+  'NS',
+  'PTR',
+  'SOA',
+  'SRV',
+  'TXT',
+] as const;
+export type LookupType = (typeof lookupTypes)[number];
+
+export const egressLookupSchema = z.strictObject({
+  name: egressHostSchema,
+  type: z.enum(lookupTypes),
+  family: addressFamilySchema,
+});
+export type EgressLookup = z.infer<typeof egressLookupSchema>;
+
+/** The other end of a connection, as `socket.remoteAddress` and its like show it. */
+export interface EgressPeer {
+  readonly address: string;
+  readonly family: 4 | 6;
+}
+
+/** What tenants' code gets as an error. `code` is one of Node's: EACCES for what the policy refuses. */
+export interface EgressFailure {
+  readonly code: string;
+  readonly reason: string;
+}
+
+export type EgressAnswer =
+  | {
+      readonly ok: true;
+      /** As Node's resolver gives it; addresses for `address`, `A` and `AAAA`. */
+      readonly result: unknown;
+      /** seconds, one for each address of `A` and `AAAA` */
+      readonly ttls?: readonly number[];
+    }
+  | ({ readonly ok: false } & EgressFailure);
 
 /** What a blank sandbox needs to become one revision. Comes from the host only, so the runtime trusts it. */
 export interface LoadSpec {

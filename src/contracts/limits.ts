@@ -215,6 +215,41 @@ export const limitDefinitions = {
     unit: 'count',
     says: 'tokens that one tenant revoked one by one and that have not expired',
   },
+  egressConnections: {
+    default: 100,
+    floor: 0,
+    ceiling: 10_000,
+    unit: 'count',
+    says: 'outgoing connections and look-ups of one tenant at the same time',
+  },
+  egressOpensPerSecond: {
+    default: 50,
+    floor: 1,
+    ceiling: 10_000,
+    unit: 'per-second',
+    says: 'outgoing connections and look-ups that one tenant starts a second; ten seconds’ worth may come at once',
+  },
+  egressBytesPerDay: {
+    default: 10 * 1024 * MiB,
+    floor: 0,
+    ceiling: 1024 * 1024 * MiB,
+    unit: 'bytes',
+    says: 'bytes of outgoing connections of one tenant in a day (UTC), both directions',
+  },
+  egressConnectMs: {
+    default: 10_000,
+    floor: 100,
+    ceiling: 60_000,
+    unit: 'ms',
+    says: 'time until an outgoing connection is there, or a look-up answered',
+  },
+  egressIdleMs: {
+    default: 600_000,
+    floor: 1_000,
+    ceiling: 86_400_000,
+    unit: 'ms',
+    says: 'time after which an outgoing connection without a byte either way is closed',
+  },
 } as const satisfies Record<string, LimitDefinition>;
 
 export type LimitName = keyof typeof limitDefinitions;

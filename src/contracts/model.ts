@@ -1,4 +1,5 @@
 /** The records of the platform, as store, control, API and CLI know them. Times are milliseconds since 1970. */
+import type { EgressPolicy } from './egress.ts';
 import type { Form, ModuleKind } from './forms.ts';
 import type { FunctionName, KeyId, RevisionId, TenantId } from './ids.ts';
 import type { LimitOverrides } from './limits.ts';
@@ -8,6 +9,8 @@ export interface Tenant {
   readonly name: string;
   readonly state: 'active' | 'suspended';
   readonly limits: LimitOverrides;
+  /** Where its code may connect to. */
+  readonly egress: EgressPolicy;
   /** Tokens of this tenant issued before this time (whole seconds count) are refused. 0: none. */
   readonly tokensValidFrom: number;
   readonly createdAt: number;
@@ -118,4 +121,16 @@ export interface LogRecord {
   readonly source: LogSource;
   readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly text: string;
+}
+
+/** What is counted by day. */
+export const usageNames = ['egressConnections', 'egressRefused', 'egressBytesIn', 'egressBytesOut'] as const;
+export type UsageName = (typeof usageNames)[number];
+
+export interface UsageEntry {
+  readonly tenant: TenantId;
+  /** ISO 8601, UTC: 2026-01-31 */
+  readonly day: string;
+  readonly name: UsageName;
+  readonly amount: number;
 }

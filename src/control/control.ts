@@ -1,8 +1,9 @@
 /** What operators and tenants can do with the platform, apart from calling functions. API and webtask face both use it. */
+import type { EgressPolicy } from '../contracts/egress.ts';
 import type { Form, ModuleKind } from '../contracts/forms.ts';
 import type { FunctionName, KeyId, RevisionId, TenantId } from '../contracts/ids.ts';
 import type { LimitOverrides, Limits } from '../contracts/limits.ts';
-import type { FunctionRecord, Revision, Tenant } from '../contracts/model.ts';
+import type { FunctionRecord, Revision, Tenant, UsageEntry } from '../contracts/model.ts';
 import type { FunctionSettings, Page } from '../store/store.ts';
 
 export interface DeployRequest {
@@ -37,18 +38,26 @@ export interface Control {
     readonly id: TenantId;
     readonly name?: string;
     readonly limits?: LimitOverrides;
+    readonly egress?: EgressPolicy;
   }): Promise<Tenant>;
   getTenant(id: TenantId): Promise<Tenant>;
   listTenants(page: Page): Promise<readonly Tenant[]>;
-  /** Limits are replaced as a whole and take effect on live sandboxes before this resolves; suspending kills the tenant's
-   *  sandboxes. */
+  /** Limits and egress are replaced as a whole and take effect on live sandboxes before this resolves; suspending kills the
+   *  tenant's sandboxes. */
   updateTenant(
     id: TenantId,
-    change: { readonly name?: string; readonly state?: Tenant['state']; readonly limits?: LimitOverrides },
+    change: {
+      readonly name?: string;
+      readonly state?: Tenant['state'];
+      readonly limits?: LimitOverrides;
+      readonly egress?: EgressPolicy;
+    },
   ): Promise<Tenant>;
   deleteTenant(id: TenantId): Promise<void>;
   /** The limits in force for a tenant. */
   limitsOf(tenant: Tenant): Limits;
+  /** What the tenant used in the last `days` days (UTC), today included; by day. */
+  usage(id: TenantId, days: number): Promise<readonly UsageEntry[]>;
 
   /** Atomic: on any error nothing was changed. @throws BerthError CODE_INVALID, CODE_TOO_LARGE, FORM_UNKNOWN, NOT_FOUND, LIMIT_REACHED */
   deploy(request: DeployRequest): Promise<Deployed>;

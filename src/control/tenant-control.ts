@@ -1,16 +1,16 @@
 /** Tenants: made, changed, deleted; what that means for their live sandboxes. */
+import { DEFAULT_EGRESS_POLICY, egressPolicySchema } from '../contracts/egress.ts';
 import { BerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import { effectiveLimits, limitOverridesSchema } from '../contracts/limits.ts';
-import type { LimitOverrides } from '../contracts/limits.ts';
-import type { Tenant } from '../contracts/model.ts';
+import type { Tenant, UsageEntry } from '../contracts/model.ts';
 import type { Control } from './control.ts';
 import { type ControlDeps, what } from './control-deps.ts';
 import { refuseSharedGaps } from './isolation-gaps.ts';
 
 type TenantControl = Pick<
   Control,
-  'createTenant' | 'getTenant' | 'listTenants' | 'updateTenant' | 'deleteTenant' | 'limitsOf'
+  'createTenant' | 'getTenant' | 'listTenants' | 'updateTenant' | 'deleteTenant' | 'limitsOf' | 'usage'
 >;
 
 export function createTenantControl(deps: ControlDeps): TenantControl {
@@ -22,6 +22,7 @@ export function createTenantControl(deps: ControlDeps): TenantControl {
     listTenants: (page) => store.listTenants(page),
     updateTenant: (id, change) => update(deps, id, change),
     deleteTenant: (id) => remove(deps, id),
+    usage: (id, days) => usage(deps, id, days),
     limitsOf: (tenant) => effectiveLimits(deps.limits, tenant.limits),
   };
 }
@@ -33,13 +34,15 @@ export async function tenantOf({ store }: Pick<ControlDeps, 'store'>, id: Tenant
   return tenant;
 }
 
-async function create(
-  deps: ControlDeps,
-  tenant: { readonly id: TenantId; readonly name?: string; readonly limits?: LimitOverrides },
-): Promise<Tenant> {
+async function create(deps: ControlDeps, tenant: Parameters<Control['createTenant']>[0]): Promise<Tenant> {
   refuseSharedGaps(deps.facts, deps.acceptedGaps, (await deps.store.countTenants()) + 1);
-  const { id, name = id, limits = {} } = tenant;
-  const created = await deps.store.createTenant({ id, name, limits: limitOverridesSchema.parse(limits) });
+  const { id, name = id, limits = {}, egress = DEFAULT_EGRESS_POLICY } = tenant;
+  const created = await deps.store.createTenant({
+    id,
+    name,
+    limits: limitOverridesSchema.parse(limits),
+    egress: egressPolicySchema.parse(egress),
+  });
   await deps.directorySettled();
   return created;
 }
@@ -49,7 +52,7 @@ type TenantChange = Parameters<Control['updateTenant']>[1];
 async function update(deps: ControlDeps, id: TenantId, change: TenantChange): Promise<Tenant> {
   const updated = await deps.store.updateTenant(id, change);
   await deps.directorySettled();
-  if (change.limits !== undefined) await deps.sandboxes.applyLimits(id);
+  if (change.limits !== undefined || change.egress !== undefined) await deps.sandboxes.applyLimits(id);
   if (updated.state === 'suspended') await deps.sandboxes.evict(id);
   return updated;
 }
@@ -59,6 +62,15 @@ async function remove(deps: ControlDeps, id: TenantId): Promise<void> {
   // Routes go first: otherwise a request between the two would start a sandbox for a tenant that is gone.
   await deps.directorySettled();
   await deps.sandboxes.evict(id);
+}
+
+const DAY_MS = 86_400_000;
+
+async function usage(deps: ControlDeps, id: TenantId, days: number): Promise<readonly UsageEntry[]> {
+  await tenantOf(deps, id);
+  const now = deps.clock.now();
+  const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
+  return deps.store.readUsage(id, { from: dayOf(now - (days - 1) * DAY_MS), to: dayOf(now) });
 }
 
 /** Runs tasks one after the other: counting the tenants and adding one must not be interleaved with another's. */

@@ -42,8 +42,6 @@ export interface GatewayOptions {
   readonly control: (request: IncomingMessage, response: ServerResponse) => void;
   /** The same for an upgrade to WebSocket. @returns false when nothing there takes it; then nothing was done */
   readonly controlUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
-  /** How often this request has been through the gateway already, from a source that callers cannot reach. */
-  readonly hopsOf?: (request: IncomingMessage) => number;
   /** The response to any request has left, with this status. */
   readonly onResponse?: (status: number) => void;
   /** A failure that is the platform's own. */
@@ -52,7 +50,8 @@ export interface GatewayOptions {
 
 /** Ceiling of requestHeaderBytes with room for the request line; each tenant's own limit is kept by the invoker. */
 const MAX_HEADER_BYTES = 64 * 1024;
-const MAX_HOPS = 8;
+/** A request that comes back more often goes in circles. */
+export const MAX_HOPS = 8;
 const MAX_REQUESTS_PER_CONNECTION = 100_000;
 /** Node looks for late heads this often. */
 const LOOK_MS = 1_000;
@@ -148,8 +147,6 @@ class Gateway {
   #resolve(request: IncomingMessage): FunctionTarget | 'control' | BerthError {
     const problem = edgeProblem(request);
     if (problem !== null) return problem;
-    const hops = this.#options.hopsOf?.(request) ?? 0;
-    if (hops > MAX_HOPS) return new BerthError('LOOP_DETECTED', { hops });
     return this.#resolver.resolve(request.url ?? '', request.headers.host);
   }
 

@@ -48,11 +48,10 @@ export class TargetResolver {
 
   /** @param host the Host header; undefined only in HTTP/1.0 */
   resolve(url: string, host: string | undefined): Target {
-    if (url.charCodeAt(0) !== 47) return refused('the request target must start with "/"');
+    const problem = pathProblem(url);
+    if (problem !== null) return problem;
     const mark = url.indexOf('?');
     const path = mark === -1 ? url : url.slice(0, mark);
-    if (AMBIGUOUS.test(path) || url.startsWith('//')) return refused('the path is ambiguous');
-    if (mark !== -1 && BAD_QUERY.test(url.slice(mark))) return refused('the query holds a control character');
     if (host !== undefined && !HOST.test(host)) return refused('the Host header is not valid');
     const tenant = this.#hostSuffix === null || host === undefined ? null : this.#tenantOfHost(host);
     if (tenant !== null) return this.#find(url, path.length, { tenant, nameStart: 1 });
@@ -94,6 +93,16 @@ export class TargetResolver {
       route ?? new BerthError('NOT_FOUND', { what: `function "${name.data}" of tenant "${tenant.data}"` })
     );
   }
+}
+
+/** @returns why a request target could be read in two ways, or null */
+export function pathProblem(url: string): BerthError | null {
+  if (url.charCodeAt(0) !== 47) return refused('the request target must start with "/"');
+  const mark = url.indexOf('?');
+  const path = mark === -1 ? url : url.slice(0, mark);
+  if (AMBIGUOUS.test(path) || url.startsWith('//')) return refused('the path is ambiguous');
+  if (mark !== -1 && BAD_QUERY.test(url.slice(mark))) return refused('the query holds a control character');
+  return null;
 }
 
 function decoded(segment: string): string | null {

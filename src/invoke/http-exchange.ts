@@ -83,7 +83,8 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
     this.phase = 'running';
     this.touch();
     const isEnd = this.#bodyBytes === 0 && !this.isUpgrade;
-    const request = { head: this.#head!, body: NOTHING, isEnd, isUpgrade: this.isUpgrade };
+    const { isUpgrade, options } = this;
+    const request = { head: this.#head!, body: NOTHING, isEnd, isUpgrade, hops: options.hops ?? 0 };
     try {
       this.handle = lease.invoke(request, this);
     } catch (error) {

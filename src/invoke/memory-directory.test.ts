@@ -22,7 +22,14 @@ class StoreInMemory implements DirectoryStore {
 
   putTenant(id: string, change: Partial<Tenant> = {}): void {
     const known = this.tenants.get(id);
-    const fresh = { id: id as TenantId, name: id, state: 'active' as const, limits: {}, tokensValidFrom: 0 };
+    const fresh = {
+      id: id as TenantId,
+      name: id,
+      state: 'active' as const,
+      limits: {},
+      egress: 'public' as const,
+      tokensValidFrom: 0,
+    };
     const at = (this.#clock += 1);
     this.tenants.set(id, { ...fresh, createdAt: at, updatedAt: at, ...known, ...change });
     this.#listener({ kind: 'tenant', tenant: id as TenantId });

@@ -2,6 +2,7 @@
  * The routing table: filled from the store at start, kept true by its changes. A change is read anew and swapped in at once,
  * so a request sees one whole route, and whoever awaits `settled` after a change knows that the next request sees it.
  */
+import type { EgressPolicy } from '../contracts/egress.ts';
 import type { FunctionName, TenantId } from '../contracts/ids.ts';
 import type { Limits } from '../contracts/limits.ts';
 import type { FunctionRecord, Tenant } from '../contracts/model.ts';
@@ -70,6 +71,10 @@ class TenantEntry implements TenantState {
   constructor(tenant: Tenant, limits: Limits) {
     this.tenant = tenant;
     this.limits = limits;
+  }
+
+  get egress(): EgressPolicy {
+    return this.tenant.egress;
   }
 
   get isSuspended(): boolean {

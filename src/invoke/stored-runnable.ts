@@ -1,5 +1,6 @@
 /** A function of the store as sandboxes run it: its limits, and the Load frame that makes a blank sandbox into it. */
 import { BerthError } from '../contracts/errors.ts';
+import type { EgressPolicy } from '../contracts/egress.ts';
 import type { LoadSpec, WebtaskSpec } from '../contracts/frames.ts';
 import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
 import type { Limits } from '../contracts/limits.ts';
@@ -17,6 +18,7 @@ export type RunnableStore = Pick<
 /** What changes with the tenant, shared by all its runnables. */
 export interface TenantState {
   readonly limits: Limits;
+  readonly egress: EgressPolicy;
   readonly isSuspended: boolean;
 }
 
@@ -56,6 +58,10 @@ export class StoredRunnable implements Runnable {
 
   limits(): Limits {
     return this.#state.limits;
+  }
+
+  egress(): EgressPolicy {
+    return this.#state.egress;
   }
 
   /**

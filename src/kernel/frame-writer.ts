@@ -83,7 +83,8 @@ export class FrameWriter {
   #pass(payload: Uint8Array, type: FrameType): void {
     this.#corkOnce();
     this.#drainBatch();
-    if (!this.#ownsData || type !== FrameType.Data) return void this.#sink.write(payload);
+    const isBody = type === FrameType.Data || type === FrameType.EgressData;
+    if (!this.#ownsData || !isBody) return void this.#sink.write(payload);
     this.#sink.write(payload, (error) => {
       if (!error) releaseLast(payload);
     });

@@ -23,6 +23,8 @@ export interface ChannelHandlers {
   onRequest(exchange: Exchange): void;
   /** Runs what a frame brings about for an invocation: on its behalf, and so that what tenants' code throws stays there. */
   within(exchange: Exchange, action: () => void): void;
+  /** A frame of egress; `payload` is good until this returns. */
+  onEgress(type: number, flags: number, stream: number, payload: Buffer): void;
   /** An error of an invocation that has nobody to be told. */
   onStrayError(thrown: unknown): void;
 }
@@ -123,7 +125,8 @@ export class RuntimeChannel implements ExchangeChannel {
       case FrameType.Load:
         return this.#handlers.onLoad(this.#kept(payload));
       default:
-        throw new MalformedFrame(`frame ${type} from the host`);
+        if (type < FrameType.EgressOpen) throw new MalformedFrame(`frame ${type} from the host`);
+        return this.#handlers.onEgress(type, flags, stream, payload);
     }
   }
 

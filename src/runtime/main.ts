@@ -1,5 +1,7 @@
 /** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket>`. Connects out, says Hello, waits for Load. */
 import net from 'node:net';
+import { installConnect } from './egress/connect.ts';
+import { installLookups } from './egress/lookups.ts';
 import { hookImports } from './evaluate.ts';
 import { Exercise } from './exercise.ts';
 import { installFaults, type Faults } from './faults.ts';
@@ -34,6 +36,8 @@ function main(path: string): void {
     onUncaught: (thrown) => faults?.uncaught(thrown),
   });
   hookImports();
+  installConnect(runtime.egress);
+  installLookups(runtime.egress);
   const streams = installLogStreams(runtime.log);
   faults = installFaults({
     tell: (failure) => {

@@ -5,6 +5,7 @@ import { decodeLoad } from '../kernel/frame-heads.ts';
 import type { FrameSink } from '../kernel/frame-writer.ts';
 import { RuntimeChannel } from './channel.ts';
 import { chooseForm, isEmpty } from './choose-form.ts';
+import { EgressPort } from './egress/egress-port.ts';
 import { setEnvironment } from './environment.ts';
 import { evaluate, type Code } from './evaluate.ts';
 import type { Exchange } from './exchange.ts';
@@ -35,6 +36,7 @@ export interface RuntimeOptions {
 export class Runtime {
   readonly channel: RuntimeChannel;
   readonly log: LogSink;
+  readonly egress: EgressPort;
   readonly #options: RuntimeOptions;
   readonly #current = new AsyncLocalStorage<Exchange>();
   #handler: Handler | null = null;
@@ -48,6 +50,7 @@ export class Runtime {
       onLoad: (payload) => void this.#load(payload),
       onExercise: (withFetch) => options.exercise.start(withFetch),
       onRequest: (exchange) => this.#onRequest(exchange),
+      onEgress: (type, flags, stream, payload) => this.egress.onFrame(type, flags, stream, payload),
       onStrayError: (thrown) => this.#logError(thrown),
       within: (exchange, action) => this.#current.run(exchange, () => this.#guarded(action)),
     });
@@ -55,6 +58,11 @@ export class Runtime {
       send: (type, flags, stream, payload) => this.channel.send(type, flags, stream, payload),
       currentStream: () => this.#current.getStore()?.stream ?? 0,
       now: options.now,
+    });
+    this.egress = new EgressPort({
+      send: (type, flags, stream, payload) => this.channel.send(type, flags, stream, payload),
+      currentInvocation: () => this.#current.getStore()?.stream ?? 0,
+      onUncaught: options.onUncaught,
     });
   }
 

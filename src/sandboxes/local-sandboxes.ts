@@ -80,6 +80,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
   }
 
   async applyLimits(tenant: TenantId): Promise<void> {
+    this.#options.egress.recheck(tenant);
     const share = this.#shares.get(tenant);
     if (share === undefined) return;
     const changes = [...share.sandboxes].map((sandbox) => sandbox.applyLimits());

@@ -5,6 +5,7 @@ import type { SandboxId } from '../contracts/ids.ts';
 import type { SandboxExit, SandboxLimits } from '../drivers/driver.ts';
 import { withDeadline } from '../kernel/deadline.ts';
 import type { Channel, ChannelEvents } from './channel/channel.ts';
+import { callerOf } from './egress/caller.ts';
 import { areSameLimits, sandboxLimitsOf } from './heap-class.ts';
 import { LeaseBook } from './lease-book.ts';
 import type { SandboxLease } from './lease.ts';
@@ -246,13 +247,14 @@ export class Sandbox {
 
   #connect(socket: Parameters<SandboxServices['openChannel']>[0]['socket']): void {
     if (this.#life.state === 'gone') return void socket.destroy();
-    const { openChannel, defaultLimits, clock } = this.#services;
+    const { openChannel, defaultLimits, clock, egress } = this.#services;
     const { logBytesPerSecond } = defaultLimits();
     const now = (): number => clock.monotonic();
     this.#channel = openChannel({
       socket,
       events: this.#events(),
       logBytesPerSecond,
+      egress: () => egress.forSandbox(callerOf(this.#runnable!, this.log)),
       now,
     });
   }

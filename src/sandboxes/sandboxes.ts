@@ -1,5 +1,6 @@
 /** Sandboxes that run revisions: claimed from the pool, shared by concurrent invocations, replaced, reaped. */
 import type { BerthError } from '../contracts/errors.ts';
+import type { EgressPolicy } from '../contracts/egress.ts';
 import type { RequestHead, ResponseHead } from '../contracts/frames.ts';
 import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
 import type { Limits } from '../contracts/limits.ts';
@@ -13,6 +14,8 @@ export interface Runnable {
   readonly revision: RevisionId;
   /** Read anew at each use: changes of a tenant's limits take effect without a restart. */
   limits(): Limits;
+  /** Where the tenant's code may connect to. Read anew at each use, as limits. */
+  egress(): EgressPolicy;
   /** The payload of the Load frame (`encodeLoad`); called once for each sandbox that is claimed, and once more for
    *  the source map of one that blocks. */
   load(): Promise<Buffer>;
@@ -52,6 +55,8 @@ export interface Lease {
       readonly body: Buffer;
       readonly isEnd: boolean;
       readonly isUpgrade: boolean;
+      /** How often the request has passed through the gateway before; 0 when left out. */
+      readonly hops?: number;
     },
     events: InvocationEvents,
   ): Invocation;
@@ -67,7 +72,7 @@ export interface Sandboxes {
   acquire(runnable: Runnable, signal: AbortSignal): Promise<Lease>;
   /** The runnable with this key is out of date: its sandboxes take no new work and go when they are empty. */
   retire(key: string): void;
-  /** Applies the tenant's present limits to its live sandboxes. */
+  /** Applies the tenant's present limits and egress policy to its live sandboxes. */
   applyLimits(tenant: TenantId): Promise<void>;
   /** Kills all sandboxes of a tenant now (suspended, deleted). */
   evict(tenant: TenantId): Promise<void>;

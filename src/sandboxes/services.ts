@@ -7,6 +7,7 @@ import type { Driver } from '../drivers/driver.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Channel, ChannelEvents } from './channel/channel.ts';
 import type { Listen } from './channel-listener.ts';
+import type { EgressBroker, SandboxEgress } from './egress/egress.ts';
 import type { EndReason } from './verdict.ts';
 
 /** The platform's own log, as pino has it. */
@@ -21,6 +22,8 @@ export interface OpenChannelOptions {
   readonly socket: Socket;
   readonly events: ChannelEvents;
   readonly logBytesPerSecond: number;
+  /** What the sandbox may do outside; asked once, after Load. */
+  readonly egress: () => SandboxEgress;
   /** milliseconds, monotonic */
   readonly now: () => number;
 }
@@ -57,6 +60,8 @@ export interface SandboxServices {
   readonly listen: Listen;
   readonly openChannel: (options: OpenChannelOptions) => Channel;
   readonly newId: () => SandboxId;
+  /** The way out of all sandboxes. */
+  readonly egress: Pick<EgressBroker, 'forSandbox' | 'recheck'>;
   /** Tenants' log records. Must not throw. */
   readonly onLog: (record: LogRecord) => void;
   readonly onEvent: (event: SandboxEvent) => void;

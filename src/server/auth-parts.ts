@@ -1,5 +1,5 @@
 /** Auth over the store: the key ring and the list of revoked tokens follow the store's changes at once. */
-import { createJwksFetch } from '../auth/jwks/jwks-fetch.ts';
+import { createJwksFetch, type JwksFetchOptions } from '../auth/jwks/jwks-fetch.ts';
 import { JwksCache } from '../auth/jwks/jwks-cache.ts';
 import { KeyRing } from '../auth/key-ring.ts';
 import { ensurePlatformKey } from '../auth/platform-keys.ts';
@@ -18,7 +18,7 @@ export interface AuthParts {
 
 export async function createAuth(
   store: Store,
-  { clock, jwksAllow }: { readonly clock: Clock; readonly jwksAllow: readonly string[] },
+  { clock, jwks: jwksOptions }: { readonly clock: Clock; readonly jwks: JwksFetchOptions },
 ): Promise<AuthParts> {
   await ensurePlatformKey({ store, clock });
   const ring = new KeyRing(store);
@@ -28,7 +28,7 @@ export async function createAuth(
     if (change.kind === 'keys' || change.kind === 'tenant') ring.refresh(change.tenant);
     else if (change.kind === 'token-revoked') revoked.add(change);
   });
-  const jwks = new JwksCache({ fetch: createJwksFetch({ allow: jwksAllow }), clock });
+  const jwks = new JwksCache({ fetch: createJwksFetch(jwksOptions), clock });
   return {
     verifier: createTokenVerifier({ ring, revoked, jwks, clock }),
     issuer: createTokenIssuer({ ring, clock }),

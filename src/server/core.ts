@@ -18,10 +18,12 @@ import type { Logs } from '../logs/logs.ts';
 import { createLogs } from '../logs/tenant-logs.ts';
 import { createPreparer } from '../modules/code-preparer.ts';
 import type { Preparer } from '../modules/preparer.ts';
+import { createInnerFace, type InnerFace } from '../gateway/inner-face.ts';
 import { createHostChannel } from '../sandboxes/channel/host-channel.ts';
 import { listenForSandbox } from '../sandboxes/channel-listener.ts';
 import { createSandboxes } from '../sandboxes/local-sandboxes.ts';
 import { newSandboxId } from '../sandboxes/new-sandbox-id.ts';
+import type { EgressBroker } from '../sandboxes/egress/egress.ts';
 import type { Sandboxes } from '../sandboxes/sandboxes.ts';
 import type { PlatformLog } from '../sandboxes/services.ts';
 import type { MasterKey } from '../store/master-key.ts';
@@ -29,6 +31,7 @@ import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createMetrics } from '../telemetry/prometheus-metrics.ts';
 import type { AuthParts } from './auth-parts.ts';
+import { type HostNetwork, startEgress } from './egress-parts.ts';
 import { invokerHooks, sandboxObserver } from './observers.ts';
 
 export interface PlatformOptions {
@@ -51,6 +54,7 @@ export interface Core {
   readonly facts: DriverFacts;
   readonly metrics: Metrics;
   readonly logs: Logs;
+  readonly egress: EgressBroker;
   readonly sandboxes: Sandboxes;
   readonly directory: MemoryDirectory;
   readonly preparer: Preparer;
@@ -64,15 +68,27 @@ export interface Ground {
   readonly store: Store;
   readonly auth: AuthParts;
   readonly facts: DriverFacts;
+  readonly network: HostNetwork;
 }
 
 export async function createCore(ground: Ground): Promise<Core> {
-  const { options, store, auth, facts } = ground;
+  const { options, store, auth, facts, network } = ground;
   const { config, clock, log } = options;
   const metrics = createMetrics();
   const tenantLimits = new TenantLimits(config.limits);
   const logs = createLogs({ store, clock, log, limitsOf: (id) => tenantLimits.of(id) });
-  const sandboxes = startSandboxes(ground, { metrics, logs });
+  // Made after the sandboxes that call through it.
+  let inner: InnerFace | null = null;
+  const egress = startEgress({
+    config,
+    network,
+    store,
+    clock,
+    log,
+    metrics,
+    connectInternal: (call) => inner?.connect(call) ?? null,
+  });
+  const sandboxes = startSandboxes(ground, { metrics, logs, egress });
   const directory = await createDirectory({
     store,
     clock,
@@ -103,24 +119,16 @@ export async function createCore(ground: Ground): Promise<Core> {
     trustProxy: config.trustProxy,
     hooks: invokerHooks({ metrics, logs, log, clock, isAccessLogged: config.log.access }),
   });
+  inner = createInnerFace({ directory, invoker, clock });
   const deploys = new DeployTurns(clock);
-  return {
-    options,
-    store,
-    auth,
-    facts,
-    metrics,
-    logs,
-    sandboxes,
-    directory,
-    preparer,
-    control,
-    deploys,
-    invoker,
-  };
+  const parts = { metrics, logs, egress, sandboxes, directory, preparer, control, deploys, invoker };
+  return { options, store, auth, facts, ...parts };
 }
 
-function startSandboxes({ options }: Ground, { metrics, logs }: Pick<Core, 'metrics' | 'logs'>): Sandboxes {
+function startSandboxes(
+  { options }: Ground,
+  { metrics, logs, egress }: Pick<Core, 'metrics' | 'logs' | 'egress'>,
+): Sandboxes {
   const { config, clock, log } = options;
   const defaults = effectiveLimits(config.limits);
   const sandboxes = createSandboxes({
@@ -132,6 +140,7 @@ function startSandboxes({ options }: Ground, { metrics, logs }: Pick<Core, 'metr
     maxSandboxes: config.maxSandboxes,
     listen: listenForSandbox,
     openChannel: createHostChannel,
+    egress,
     newId: newSandboxId,
     onLog: (record) => logs.publish(record),
     onEvent: sandboxObserver(metrics),

@@ -9,6 +9,7 @@ import { openSqliteStore } from '../store/sqlite/open-sqlite-store.ts';
 import { createAuth } from './auth-parts.ts';
 import { createCore, type PlatformOptions } from './core.ts';
 import { createFaces } from './create-faces.ts';
+import { hostNetwork } from './egress-parts.ts';
 
 export interface Platform {
   readonly server: http.Server;
@@ -24,13 +25,16 @@ export interface Platform {
 export async function createPlatform(options: PlatformOptions): Promise<Platform> {
   const { config, masterKey, driver, clock, log } = options;
   const store = await openSqliteStore({ dir: config.dataDir, masterKey, clock, log });
-  const auth = await createAuth(store, { clock, jwksAllow: config.jwksAllow });
+  const network = hostNetwork(config, clock);
+  const resolve = (host: string): ReturnType<typeof network.resolver.addresses> =>
+    network.resolver.addresses(host, 0);
+  const auth = await createAuth(store, { clock, jwks: { allow: config.jwksAllow, resolve } });
   const facts = await driver.facts();
   refuseSharedGaps(facts, config.acceptGaps, await store.countTenants());
   // Last of what can fail, so that a new token is also shown.
   const file = join(config.dataDir, 'admin-token');
   const adminToken = { ...(await ensureAdminToken({ file, ...auth })), file };
-  const core = await createCore({ options, store, auth, facts });
+  const core = await createCore({ options, store, auth, facts, network });
   const faces = await createFaces(core);
   return {
     server: faces.server,
@@ -41,6 +45,7 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
         () => faces.stop(() => core.sandboxes.drain(graceMs)),
         () => core.directory.close(),
         () => driver.close(),
+        () => core.egress.close(),
         () => core.logs.close(),
         () => core.preparer.close(),
         () => store.close(),

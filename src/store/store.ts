@@ -2,6 +2,7 @@
  * What the platform keeps. A resolved promise of a change means: it survives `kill -9`.
  * Every implementation passes `test/contract/store-suite.ts`. Secrets are encrypted before they reach the database.
  */
+import type { EgressPolicy } from '../contracts/egress.ts';
 import type { FunctionName, KeyId, RevisionId, TenantId } from '../contracts/ids.ts';
 import type { LimitOverrides } from '../contracts/limits.ts';
 import type {
@@ -13,6 +14,7 @@ import type {
   Revision,
   Tenant,
   TenantKey,
+  UsageEntry,
   WebtaskRecord,
 } from '../contracts/model.ts';
 
@@ -54,6 +56,8 @@ export interface TenantStore {
     readonly id: TenantId;
     readonly name: string;
     readonly limits: LimitOverrides;
+    /** public when left out */
+    readonly egress?: EgressPolicy;
   }): Promise<Tenant>;
   getTenant(id: TenantId): Promise<Tenant | null>;
   listTenants(page: Page): Promise<readonly Tenant[]>;
@@ -61,7 +65,7 @@ export interface TenantStore {
   /** @throws BerthError NOT_FOUND */
   updateTenant(
     id: TenantId,
-    change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'tokensValidFrom'>>,
+    change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'egress' | 'tokensValidFrom'>>,
   ): Promise<Tenant>;
   /** Deletes the tenant and all that it owns, logs included. @returns false when there was none */
   deleteTenant(id: TenantId): Promise<boolean>;
@@ -148,7 +152,17 @@ export interface LogStore {
   pruneLogs(tenant: TenantId, keep: number): Promise<void>;
 }
 
-export interface Store extends TenantStore, FunctionStore, KeyStore, LogStore {
+export interface UsageStore {
+  /** Adds to what is there; entries of tenants that are gone are dropped. All or none. */
+  addUsage(entries: readonly UsageEntry[]): Promise<void>;
+  /** Of the days from `from` to `to`, both included; by day, then name. */
+  readUsage(
+    tenant: TenantId,
+    days: { readonly from: string; readonly to: string },
+  ): Promise<readonly UsageEntry[]>;
+}
+
+export interface Store extends TenantStore, FunctionStore, KeyStore, LogStore, UsageStore {
   /** Called after each change, in order. @returns a function that removes the listener */
   onChange(listener: (change: StoreChange) => void): () => void;
   /** Throws when the database does not answer. */

@@ -28,6 +28,11 @@ export interface Metrics {
   sandboxEnded(reason: string): void;
   deployEnded(isOk: boolean): void;
   logDropped(lines: number, bytes: number): void;
+  /** A connection or a look-up of tenants' code was tried: ok, refused, limited, failed. */
+  egressTried(kind: 'connect' | 'lookup', outcome: string): void;
+  egressBytes(direction: 'in' | 'out', bytes: number): void;
+  /** Connections and look-ups that are open; asked at each `render`. */
+  watchEgress(read: () => number): void;
   /** Where the gauges come from; asked at each `render`. */
   watchSandboxes(read: () => SandboxGauges): void;
   /** The text that Prometheus scrapes. */
@@ -98,6 +103,22 @@ export const metricDefinitions = {
     labels: [],
     says: 'bytes of tenants’ logs that were dropped at a limit',
   },
+  berth_egress_connects_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    says: 'connections that tenants’ code asked for: ok, refused (policy), limited, failed',
+  },
+  berth_egress_lookups_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    says: 'look-ups that tenants’ code asked for: ok, refused (policy), limited, failed',
+  },
+  berth_egress_bytes_total: {
+    type: 'counter',
+    labels: ['direction'],
+    says: 'bytes of outgoing connections: out (sent by tenants’ code), in',
+  },
+  berth_egress_open: { type: 'gauge', labels: [], says: 'outgoing connections and look-ups now' },
 } as const satisfies Record<string, MetricDefinition>;
 
 export type MetricName = keyof typeof metricDefinitions;

@@ -9,6 +9,7 @@ const REQUEST_MS = [
 ];
 const START_MS = [1, 2, 3, 5, 10, 20, 40, 60, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
 const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
+const OUTCOMES = ['ok', 'refused', 'limited', 'failed'] as const;
 const none: SandboxGauges = { blank: 0, starting: 0, claimed: 0, inFlight: 0, waiting: 0 };
 
 export interface MetricsOptions {
@@ -33,7 +34,11 @@ class PrometheusMetrics implements Metrics {
   readonly #deploys = new TallyCounter('berth_deploys_total', this.#registry, ['ok', 'failed']);
   readonly #droppedLines = new TallyCounter('berth_log_dropped_lines_total', this.#registry);
   readonly #droppedBytes = new TallyCounter('berth_log_dropped_bytes_total', this.#registry);
+  readonly #connects = new TallyCounter('berth_egress_connects_total', this.#registry, OUTCOMES);
+  readonly #lookups = new TallyCounter('berth_egress_lookups_total', this.#registry, OUTCOMES);
+  readonly #egressBytes = new TallyCounter('berth_egress_bytes_total', this.#registry, ['in', 'out']);
   #readSandboxes = (): SandboxGauges => none;
+  #readEgress = (): number => 0;
 
   constructor(withProcess: boolean) {
     if (withProcess) collectDefaultMetrics({ register: this.#registry });
@@ -41,6 +46,7 @@ class PrometheusMetrics implements Metrics {
       const { blank, starting, claimed } = this.#readSandboxes();
       return { blank, starting, claimed };
     });
+    readGauge('berth_egress_open', this.#registry, () => this.#readEgress());
     readGauge('berth_invocations_in_flight', this.#registry, () => this.#readSandboxes().inFlight);
     readGauge('berth_invocations_waiting', this.#registry, () => this.#readSandboxes().waiting);
   }
@@ -85,6 +91,18 @@ class PrometheusMetrics implements Metrics {
   logDropped(lines: number, bytes: number): void {
     this.#droppedLines.add('', lines);
     this.#droppedBytes.add('', bytes);
+  }
+
+  egressTried(kind: 'connect' | 'lookup', outcome: string): void {
+    (kind === 'connect' ? this.#connects : this.#lookups).add(outcome);
+  }
+
+  egressBytes(direction: 'in' | 'out', bytes: number): void {
+    this.#egressBytes.add(direction, bytes);
+  }
+
+  watchEgress(read: () => number): void {
+    this.#readEgress = read;
   }
 
   watchSandboxes(read: () => SandboxGauges): void {

@@ -108,6 +108,7 @@ export class EphemeralPrograms {
       fn: NAME,
       revision,
       limits,
+      egress: () => this.#parts.tenantOf(tenant)?.egress ?? 'none',
       load: async () => {
         this.#active(tenant);
         const spec = loadSpec({ tenant, revision, prepared, limits: limits() });

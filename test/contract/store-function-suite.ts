@@ -30,12 +30,14 @@ export function storeFunctionSuite(name: string, open: () => Promise<OpenedStore
 
     describe('tenants', () => {
       it('keeps what a tenant was created with', async () => {
-        const created = await store.createTenant({ id: other, name: 'Other', limits: { queue: 7 } });
+        const egress = ['api.example.com:443', '*.example.org'];
+        const created = await store.createTenant({ id: other, name: 'Other', limits: { queue: 7 }, egress });
         expect(created).toEqual({
           id: other,
           name: 'Other',
           state: 'active',
           limits: { queue: 7 },
+          egress,
           tokensValidFrom: 0,
           createdAt: 1_000,
           updatedAt: 1_000,
@@ -64,11 +66,14 @@ export function storeFunctionSuite(name: string, open: () => Promise<OpenedStore
         const updated = await store.updateTenant(acme, { state: 'suspended', tokensValidFrom: 1_500 });
         expect(updated).toMatchObject({
           name: 'Acme',
+          egress: 'public',
           state: 'suspended',
           tokensValidFrom: 1_500,
           createdAt: 1_000,
           updatedAt: 2_000,
         });
+        expect((await store.updateTenant(acme, { egress: 'none' })).egress).toBe('none');
+        expect((await store.getTenant(acme))?.egress).toBe('none');
         expect(await codeOf(store.updateTenant(other, { name: 'x' }))).toBe('NOT_FOUND');
       });
 

@@ -15,6 +15,7 @@ import {
 } from '../../src/contracts/frames.ts';
 import { encodeResponseHead } from '../../src/kernel/frame-heads.ts';
 import { createHostChannel } from '../../src/sandboxes/channel/host-channel.ts';
+import type { SandboxEgress } from '../../src/sandboxes/egress/egress.ts';
 import { checkInputs, corpusOf, type FuzzTarget } from './fuzz-target.ts';
 
 const INVOCATIONS = 3;
@@ -44,6 +45,15 @@ const payload = fc.oneof(
     .map(([status, pairs, body]) => encodeResponseHead({ status, headers: pairs.flat() }, body)),
   fc.oneof(
     fc.record({ code: fc.constantFrom('FUNCTION_FAILED', 'INTERNAL'), reason: text }).map(json),
+    fc
+      .record({
+        host: text,
+        port: fc.nat({ max: 70_000 }),
+        family: fc.nat({ max: 6 }),
+        invocation: fc.nat({ max: 3 }),
+      })
+      .map(json),
+    fc.record({ name: text, type: fc.constantFrom('A', 'address', 'x'), family: fc.constant(0) }).map(json),
     fc.record({ ok: fc.boolean(), form: fc.constantFrom('node', 'x') }).map(json),
     fc.jsonValue().map(json),
   ),
@@ -51,7 +61,7 @@ const payload = fc.oneof(
 const frame = fc
   .tuple(
     fc.oneof(
-      { weight: 4, arbitrary: fc.constantFrom(...([5, 6, 7, 9, 10, 13] as const)) },
+      { weight: 4, arbitrary: fc.constantFrom(...([5, 6, 7, 9, 10, 13, 16, 18, 19, 20, 21] as const)) },
       { weight: 1, arbitrary: fc.nat({ max: 255 }) },
     ),
     fc.oneof({ weight: 9, arbitrary: fc.nat({ max: 3 }) }, { weight: 1, arbitrary: fc.nat({ max: 255 }) }),
@@ -104,8 +114,10 @@ function storyOf({ bytes: sent, cuts }: Input): string[] {
       onClosed: (violation) => story.push(`closed ${violation?.code}`),
     },
     logBytesPerSecond: 1_000_000,
+    egress: () => silentEgress(story),
     now: () => 0,
   });
+  channel.load(NOTHING);
   for (let number = 1; number <= INVOCATIONS; number++) open(channel, number, story);
   const ends = [...cuts.map((cut) => cut % (sent.length + 1)), sent.length].toSorted((a, b) => a - b);
   let start = 0;
@@ -115,6 +127,18 @@ function storyOf({ bytes: sent, cuts }: Input): string[] {
   }
   channel.close(new BerthError('SHUTTING_DOWN'));
   return story;
+}
+
+/** A broker that never answers, and tells what it was asked. */
+function silentEgress(story: string[]): SandboxEgress {
+  const asked = (what: string, host: string): Promise<never> => {
+    story.push(`egress ${what} ${host.length}`);
+    return new Promise(() => undefined);
+  };
+  return {
+    connect: ({ host }) => asked('connect', host),
+    lookup: ({ name }) => asked('lookup', name),
+  };
 }
 
 function open(channel: ReturnType<typeof createHostChannel>, number: number, story: string[]): void {

@@ -16,7 +16,6 @@ beforeAll(async () => {
     },
     {
       config: { headersMs: 1_000 },
-      gateway: { hopsOf: (request) => Number(request.headers['x-test-hops'] ?? 0) },
     },
   );
 });
@@ -176,15 +175,6 @@ describe('30: addresses that two parsers could read differently', () => {
     expect(await at('evil.example', '/hello')).toContain('control');
     expect(await at('acme.berth.test@evil', '/hello')).toMatch(/^HTTP\/1\.1 400 /);
   });
-});
-
-it('32: a request that has been through the gateway too often is refused', async () => {
-  const at = (hops: number) =>
-    fetch(`${world.url}/run/acme/hello`, { headers: { 'x-test-hops': String(hops) } });
-  expect((await at(8)).status).toBe(200);
-  const refused = await at(9);
-  expect(refused.status).toBe(508);
-  expect(await refused.json()).toMatchObject({ code: 'LOOP_DETECTED', hops: 9 });
 });
 
 it('33: what callers say of themselves in the platform’s name is not passed on', async () => {

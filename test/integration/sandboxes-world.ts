@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BerthError } from '../../src/contracts/errors.ts';
+import type { EgressPolicy } from '../../src/contracts/egress.ts';
 import type { LoadSpec } from '../../src/contracts/frames.ts';
 import type { FunctionName, RevisionId, TenantId } from '../../src/contracts/ids.ts';
 import { defaultLimits, type Limits } from '../../src/contracts/limits.ts';
@@ -14,9 +15,10 @@ import { encodeLoad } from '../../src/kernel/frame-heads.ts';
 import { buildRuntimeBundle } from '../../src/modules/runtime-bundle.ts';
 import { createHostChannel } from '../../src/sandboxes/channel/host-channel.ts';
 import { listenForSandbox } from '../../src/sandboxes/channel-listener.ts';
-import { createSandboxes } from '../../src/sandboxes/local-sandboxes.ts';
+import { createSandboxes, type SandboxesOptions } from '../../src/sandboxes/local-sandboxes.ts';
 import { newSandboxId } from '../../src/sandboxes/new-sandbox-id.ts';
 import type { Runnable, Sandboxes } from '../../src/sandboxes/sandboxes.ts';
+import { noEgress } from '../../src/sandboxes/testing/no-egress.ts';
 import type { SandboxEvent } from '../../src/sandboxes/services.ts';
 
 const DEADLINE_MS = 20_000;
@@ -30,7 +32,9 @@ export interface SandboxesWorld {
   close(): Promise<void>;
 }
 
-export async function openSandboxesWorld(): Promise<SandboxesWorld> {
+export async function openSandboxesWorld(
+  egress: SandboxesOptions['egress'] = noEgress,
+): Promise<SandboxesWorld> {
   const runDir = await mkdtemp(join(tmpdir(), 'berth-sb-'));
   const runtimeFile = await buildRuntimeBundle({ outDir: join(runDir, 'runtime') });
   const silent = (): void => undefined;
@@ -44,6 +48,7 @@ export async function openSandboxesWorld(): Promise<SandboxesWorld> {
     runDir,
     listen: listenForSandbox,
     openChannel: createHostChannel,
+    egress,
     newId: newSandboxId,
     onLog: (record) => void logs.push(record),
     onEvent: (event) => void events.push(event),
@@ -60,7 +65,12 @@ export async function openSandboxesWorld(): Promise<SandboxesWorld> {
   return { sandboxes, driver, logs, events, runDir, close };
 }
 
-export function revision(key: string, code: string, limits: Partial<Limits> = {}): Runnable {
+export function revision(
+  key: string,
+  code: string,
+  limits: Partial<Limits> = {},
+  egress: () => EgressPolicy = () => 'public',
+): Runnable {
   const all: Limits = { ...defaultLimits, ...limits };
   const spec: Omit<LoadSpec, 'parts'> = {
     tenant: 'acme',
@@ -83,6 +93,7 @@ export function revision(key: string, code: string, limits: Partial<Limits> = {}
     fn: key as FunctionName,
     revision: `r${'0'.repeat(24)}` as RevisionId,
     limits: () => all,
+    egress,
     load: () => Promise.resolve(encodeLoad(spec, parts)),
   };
 }

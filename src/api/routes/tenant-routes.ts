@@ -1,20 +1,29 @@
 import { z } from 'zod';
+import { egressPolicySchema } from '../../contracts/egress.ts';
 import { tenantIdSchema } from '../../contracts/ids.ts';
 import { limitOverridesSchema } from '../../contracts/limits.ts';
 import { given } from '../given.ts';
 import { type Route, route } from '../route.ts';
 import { displayNameSchema, pageQuery, tenantParams } from '../schemas.ts';
-import { cutPage, json, pageOf, tenantView, viewTenant } from '../views.ts';
+import { cutPage, json, listOf, pageOf, tenantView, usageView, viewTenant } from '../views.ts';
+
+const MAX_USAGE_DAYS = 366;
+const DEFAULT_USAGE_DAYS = 30;
 
 const newTenant = z.strictObject({
   id: tenantIdSchema,
   name: displayNameSchema.optional(),
   limits: limitOverridesSchema.optional(),
+  egress: egressPolicySchema.optional(),
 });
 const tenantChange = z.strictObject({
   name: displayNameSchema.optional(),
   state: z.enum(['active', 'suspended']).optional(),
   limits: limitOverridesSchema.optional(),
+  egress: egressPolicySchema.optional(),
+});
+const usageQuery = z.strictObject({
+  days: z.coerce.number().int().min(1).max(MAX_USAGE_DAYS).default(DEFAULT_USAGE_DAYS),
 });
 
 export const tenantRoutes: readonly Route[] = [
@@ -26,8 +35,8 @@ export const tenantRoutes: readonly Route[] = [
     summary: 'Makes a tenant.',
     body: newTenant,
     answers: json(tenantView, 201),
-    handler: async ({ services: { control }, body: { id, name, limits } }) =>
-      viewTenant(await control.createTenant({ id, ...given({ name, limits }) }), control),
+    handler: async ({ services: { control }, body: { id, name, limits, egress } }) =>
+      viewTenant(await control.createTenant({ id, ...given({ name, limits, egress }) }), control),
   }),
   route({
     method: 'GET',
@@ -59,12 +68,26 @@ export const tenantRoutes: readonly Route[] = [
     path: '/v1/tenants/:tenant',
     scope: 'operator',
     name: 'updateTenant',
-    summary: 'Changes name, state or limits; limits are replaced as a whole and take effect at once.',
+    summary:
+      'Changes name, state, limits or egress; limits and egress are replaced as a whole and take effect at once.',
     params: tenantParams,
     body: tenantChange,
     answers: json(tenantView),
     handler: async ({ services: { control }, params, body }) =>
       viewTenant(await control.updateTenant(params.tenant, given(body)), control),
+  }),
+  route({
+    method: 'GET',
+    path: '/v1/tenants/:tenant/usage',
+    scope: 'manage',
+    name: 'getUsage',
+    summary: 'What the tenant used in the last days (UTC), today included; written every few seconds.',
+    params: tenantParams,
+    query: usageQuery,
+    answers: json(listOf(usageView)),
+    handler: async ({ services: { control }, params, query }) => ({
+      items: await control.usage(params.tenant, query.days),
+    }),
   }),
   route({
     method: 'DELETE',

@@ -7,7 +7,7 @@ import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
-import { isPublicAddress } from './public-address.ts';
+import { isPublicAddress } from '../../kernel/ip-address.ts';
 
 /** What the key set's address answered, parsed as JSON. Rejects on any failure. */
 export type JwksFetch = (url: string) => Promise<unknown>;

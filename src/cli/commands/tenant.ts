@@ -2,7 +2,7 @@
 import type { TenantRecord } from '../../client/records.ts';
 import { type Arguments, type Register, addCommand, addGroup } from '../command.ts';
 import { UsageError } from '../exit-code.ts';
-import { collect, limitPairs } from '../option-values.ts';
+import { collect, count, egressPolicy, limitPairs } from '../option-values.ts';
 import { safe } from '../output.ts';
 import type { Session } from '../session.ts';
 import { fields, when } from '../views.ts';
@@ -10,9 +10,22 @@ import { fields, when } from '../views.ts';
 interface TenantOptions {
   readonly name?: string;
   readonly limit?: readonly string[];
+  readonly egress?: readonly string[];
   readonly suspend?: boolean;
   readonly activate?: boolean;
 }
+
+interface UsageOptions {
+  readonly days: number;
+}
+
+const DEFAULT_DAYS = 30;
+
+const egressOption = [
+  '--egress <target>',
+  'where its code may connect to: public, none, or patterns such as api.example.com:443 (repeat)',
+  collect,
+] as const;
 
 export const registerTenants: Register = (parent, program) => {
   const group = addGroup(parent, 'tenant', 'customers of this platform', ['tenants']);
@@ -25,7 +38,8 @@ export const registerTenants: Register = (parent, program) => {
       options: (command) =>
         command
           .option('--name <text>', 'name for people')
-          .option('--limit <name=value>', 'a limit of its own (repeat)', collect),
+          .option('--limit <name=value>', 'a limit of its own (repeat)', collect)
+          .option(...egressOption),
     },
     createTenant,
   );
@@ -39,20 +53,17 @@ export const registerTenants: Register = (parent, program) => {
       session.output.result(tenant, tenantText(session, tenant));
     },
   );
-  addCommand<TenantOptions>(
+  registerUpdate(group, program);
+  addCommand<UsageOptions>(
     group,
     program,
     {
-      usage: 'update <id>',
-      says: 'change name, limits or state; takes effect at once',
+      usage: 'usage <id>',
+      says: 'what a tenant used, by day (UTC)',
       options: (command) =>
-        command
-          .option('--name <text>', 'name for people')
-          .option('--limit <name=value>', 'set a limit, or "name=default" to take it back (repeat)', collect)
-          .option('--suspend', 'refuse all its requests and kill its sandboxes')
-          .option('--activate', 'end a suspension'),
+        command.option('--days <number>', 'how many, today included', count, DEFAULT_DAYS),
     },
-    updateTenant,
+    showUsage,
   );
   addCommand(
     group,
@@ -69,14 +80,39 @@ export const registerTenants: Register = (parent, program) => {
   );
 };
 
+const registerUpdate: Register = (group, program) => {
+  addCommand<TenantOptions>(
+    group,
+    program,
+    {
+      usage: 'update <id>',
+      says: 'change name, limits, egress or state; takes effect at once',
+      options: (command) =>
+        command
+          .option('--name <text>', 'name for people')
+          .option('--limit <name=value>', 'set a limit, or "name=default" to take it back (repeat)', collect)
+          .option(...egressOption)
+          .option('--suspend', 'refuse all its requests and kill its sandboxes')
+          .option('--activate', 'end a suspension'),
+    },
+    updateTenant,
+  );
+};
+
 async function createTenant(
   { client, output }: Session,
   [id]: Arguments,
-  { name, limit }: TenantOptions,
+  { name, limit, egress: targets }: TenantOptions,
 ): Promise<void> {
   const limits: Record<string, number> = {};
   for (const [limitName, value] of limitPairs(limit ?? [])) if (value !== null) limits[limitName] = value;
-  const tenant = await client.createTenant({ id: id!, limits, ...(name === undefined ? {} : { name }) });
+  const egress = egressPolicy(targets);
+  const tenant = await client.createTenant({
+    id: id!,
+    limits,
+    ...(name === undefined ? {} : { name }),
+    ...(egress === undefined ? {} : { egress }),
+  });
   output.result(
     tenant,
     `Tenant ${tenant.id} is there. Deploy with: berth deploy <file> --tenant ${tenant.id}`,
@@ -95,21 +131,37 @@ async function listTenants({ client, output }: Session): Promise<void> {
   output.result(tenants, text);
 }
 
+async function showUsage(
+  { client, output }: Session,
+  [id]: Arguments,
+  { days }: UsageOptions,
+): Promise<void> {
+  const usage = await client.tenant(id!).usage(days);
+  const rows = usage.map(({ day, name, amount }) => [day, name, String(amount)]);
+  const text = output.table(['day', 'what', 'amount'], rows, 'Nothing was used in this time.');
+  output.result(usage, text);
+}
+
 async function updateTenant(
   session: Session,
   [id]: Arguments,
-  { name, limit, suspend, activate }: TenantOptions,
+  { name, limit, egress: targets, suspend, activate }: TenantOptions,
 ): Promise<void> {
   if (suspend === true && activate === true)
     throw new UsageError('--suspend and --activate exclude each other.', 'Give one of them.');
   const state = suspend === true ? 'suspended' : activate === true ? 'active' : undefined;
-  if (name === undefined && limit === undefined && state === undefined)
-    throw new UsageError('Nothing is to be changed.', 'Give --name, --limit, --suspend or --activate.');
+  const egress = egressPolicy(targets);
+  if (name === undefined && limit === undefined && egress === undefined && state === undefined)
+    throw new UsageError(
+      'Nothing is to be changed.',
+      'Give --name, --limit, --egress, --suspend or --activate.',
+    );
   const tenant = session.client.tenant(id!);
   const limits = limit === undefined ? undefined : await changedLimits(tenant, limit);
   const changed = await tenant.update({
     ...(name === undefined ? {} : { name }),
     ...(limits === undefined ? {} : { limits }),
+    ...(egress === undefined ? {} : { egress }),
     ...(state === undefined ? {} : { state }),
   });
   session.output.result(changed, tenantText(session, changed));
@@ -135,6 +187,7 @@ function tenantText({ output }: Session, tenant: TenantRecord): string {
     ['name', safe(tenant.name)],
     ['state', tenant.state],
     ['created', when(tenant.createdAt)],
+    ['egress', [tenant.egress ?? 'unknown'].flat().join(' ')],
     ['own limits', own.length === 0 ? 'none' : own.join(' ')],
     ...Object.entries(tenant.effectiveLimits ?? {}).map(([name, value]): [string, string] => [
       `  ${name}`,

@@ -22,6 +22,7 @@ export class FakeDirectory implements Directory {
       name: id,
       state,
       limits,
+      egress: 'public',
       tokensValidFrom: 0,
       createdAt: 1,
       updatedAt: 1,
@@ -49,6 +50,7 @@ export class FakeDirectory implements Directory {
       fn: fn.name,
       revision: fn.activeRevision!,
       limits: () => this.#tenants.get(tenant)!.limits,
+      egress: () => 'public',
       load: () => Promise.resolve(Buffer.alloc(0)),
     };
     this.#routes.set(`${tenant}/${name}`, { tenant: owner, fn, access, runnable });

@@ -25,6 +25,8 @@ export interface InvocationRequest {
   readonly body: Buffer;
   readonly isEnd: boolean;
   readonly isUpgrade: boolean;
+  /** How often the request has passed through the gateway before, by way of the tenant's own functions; 0 when left out. */
+  readonly hops?: number;
 }
 
 export interface Channel {

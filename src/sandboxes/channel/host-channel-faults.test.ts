@@ -72,6 +72,7 @@ function open(): Opened {
     socket: socket as unknown as Socket,
     events,
     logBytesPerSecond: 1_000,
+    egress: () => expect.unreachable(),
     now: () => 0,
   });
   const bytes = (chunk: Buffer): void => listeners.get('data')!(chunk);

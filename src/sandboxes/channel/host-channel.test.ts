@@ -37,6 +37,7 @@ const HEAD: RequestHead = {
   headers: ['host', 'x'],
 };
 const NONE = Buffer.alloc(0);
+const noEgress = (): never => expect.unreachable();
 const REQUEST = { head: HEAD, body: NONE, isEnd: true, isUpgrade: false };
 
 let folder: string;
@@ -85,6 +86,7 @@ beforeEach(async () => {
     socket: host,
     events,
     logBytesPerSecond: 10_000,
+    egress: noEgress,
     now: () => performance.now(),
   });
 });

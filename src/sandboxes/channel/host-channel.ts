@@ -3,7 +3,6 @@
  * one that breaks a rule closes the channel. A sandbox can only speak of invocations that the host opened in it.
  */
 import type { Socket } from 'node:net';
-import type { z } from 'zod';
 import { BerthError } from '../../contracts/errors.ts';
 import {
   failureSchema,
@@ -22,10 +21,13 @@ import { FrameWriter } from '../../kernel/frame-writer.ts';
 import { RELEASE_FROM_BYTES, releaseWhole } from '../../kernel/spent-memory.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
 import type { Channel, ChannelEvents, InvocationRequest } from './channel.ts';
+import type { SandboxEgress } from '../egress/egress.ts';
+import { parseJson } from './frame-json.ts';
+import { HopCount } from './hop-count.ts';
+import { HostEgress } from './host-egress.ts';
 import { HostInvocation } from './host-invocation.ts';
 import { LogMeter } from './log-meter.ts';
 
-const MAX_JSON_BYTES = 32 * 1024;
 const MAX_LOG_TEXT_BYTES = 64 * 1024;
 /** How long a flooding sandbox is not read; short beside `blockedMs`, so its pongs still count. */
 const FLOOD_PAUSE_MS = 25;
@@ -42,6 +44,8 @@ export interface HostChannelOptions {
   readonly socket: Socket;
   readonly events: ChannelEvents;
   readonly logBytesPerSecond: number;
+  /** What the sandbox may do outside; asked once, after Load. */
+  readonly egress: () => SandboxEgress;
   /** milliseconds, monotonic */
   readonly now: () => number;
 }
@@ -57,6 +61,9 @@ class HostChannel implements Channel {
   readonly #invocations = new Map<number, HostInvocation>();
   readonly #pings = new Set<number>();
   readonly #logMeter: LogMeter;
+  readonly #hops: HopCount;
+  readonly #openEgress: () => HostEgress;
+  #egress: HostEgress | null = null;
   #nextStream = 1;
   #saidHello = false;
   #isLoadSent = false;
@@ -69,11 +76,15 @@ class HostChannel implements Channel {
   progress = 0;
   #grants = 0;
 
-  constructor({ socket, events, logBytesPerSecond, now }: HostChannelOptions) {
+  constructor({ socket, events, logBytesPerSecond, egress, now }: HostChannelOptions) {
     this.#socket = socket;
     this.#events = events;
     this.#writer = new FrameWriter(socket, { ownsData: true });
     this.#logMeter = new LogMeter(logBytesPerSecond, now);
+    this.#hops = new HopCount(now);
+    const hopsOf = (stream: number): number => this.#hops.of(this.#invocations.get(stream));
+    const onFault = (thrown: unknown): void => events.onFault(thrown);
+    this.#openEgress = () => new HostEgress({ writer: this.#writer, egress: egress(), hopsOf, onFault, now });
     const parser = new FrameParser(MAX_SANDBOX_PAYLOAD_BYTES, (type, flags, stream, payload) =>
       this.#onFrame(type, flags, stream, payload),
     );
@@ -102,7 +113,7 @@ class HostChannel implements Channel {
   open(request: InvocationRequest, events: InvocationEvents): Invocation {
     const stream = this.#nextStream++;
     if (stream > MAX_STREAM) throw new RangeError('the channel has used up its streams');
-    const { head, body, isEnd, isUpgrade } = request;
+    const { head, body, isEnd, isUpgrade, hops = 0 } = request;
     const encoded = encodeRequestHead(head);
     const invocation = new HostInvocation({
       id: head.invocation,
@@ -111,7 +122,9 @@ class HostChannel implements Channel {
       events,
       sentBytes: body.length,
       isRequestEnded: isEnd,
+      hops,
     });
+    if (hops > 0) this.#hops.saw(hops);
     this.#invocations.set(stream, invocation);
     const flags = (isEnd ? FrameFlag.End : 0) | (isUpgrade ? FrameFlag.Upgrade : 0);
     this.#writer.send(
@@ -156,7 +169,7 @@ class HostChannel implements Channel {
     } catch (error) {
       return this.#endBy(error);
     }
-    if (this.#logMeter.isFlooded) this.#pauseForFlood();
+    if (this.#logMeter.isFlooded || this.#egress?.isFlooded === true) this.#pauseForFlood();
     if (this.#logMeter.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
   }
 
@@ -189,8 +202,17 @@ class HostChannel implements Channel {
       case FrameType.Pong:
         return this.#onPong(stream, payload);
       default:
+        if (type >= FrameType.EgressOpen) return this.#onEgress(type, flags, stream, payload);
         return this.#onRareFrame(type, stream, payload);
     }
+  }
+
+  #onEgress(type: number, flags: number, stream: number, payload: Buffer): void {
+    // Before that there is no tenant on whose behalf it could be.
+    if (!this.#isLoadSent) throw new MalformedFrame('egress before load');
+    this.#egress ??= this.#openEgress();
+    this.#egress.onFrame(type, flags, stream, type === FrameType.EgressData ? this.#kept(payload) : payload);
+    if (type === FrameType.EgressData || type === FrameType.EgressWindow) this.progress++;
   }
 
   #onRareFrame(type: number, stream: number, payload: Buffer): void {
@@ -318,22 +340,9 @@ class HostChannel implements Channel {
     this.#isClosed = true;
     if (this.#floodTimer !== null) clearTimeout(this.#floodTimer);
     if (this.#dropTimer !== null) clearTimeout(this.#dropTimer);
+    this.#egress?.close();
     this.#writer.close();
     this.#socket.destroy();
     this.#reportDropped();
   }
-}
-
-/** @throws MalformedFrame when the payload is not JSON of that schema */
-function parseJson<Schema extends z.ZodType>(schema: Schema, payload: Buffer): z.output<Schema> {
-  if (payload.length > MAX_JSON_BYTES) throw new MalformedFrame('too much JSON');
-  let value: unknown;
-  try {
-    value = JSON.parse(payload.toString('utf8'));
-  } catch (error) {
-    throw new MalformedFrame(`not JSON: ${(error as Error).message.slice(0, 100)}`);
-  }
-  const result = schema.safeParse(value);
-  if (!result.success) throw new MalformedFrame('JSON of the wrong form');
-  return result.data;
 }

@@ -22,6 +22,7 @@ const reasonCodes = {
 
 export class HostInvocation implements Invocation {
   readonly id: string;
+  readonly hops: number;
   readonly #stream: number;
   readonly #writer: FrameWriter;
   readonly #events: InvocationEvents;
@@ -42,8 +43,10 @@ export class HostInvocation implements Invocation {
     events: InvocationEvents;
     sentBytes: number;
     isRequestEnded: boolean;
+    hops: number;
   }) {
     this.id = options.id;
+    this.hops = options.hops;
     this.#stream = options.stream;
     this.#writer = options.writer;
     this.#events = options.events;

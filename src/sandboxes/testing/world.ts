@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PROTOCOL_VERSION } from '../../contracts/frames.ts';
 import { asSandboxId, type SandboxId } from '../../contracts/ids.ts';
 import type { FunctionName, RevisionId, TenantId } from '../../contracts/ids.ts';
 import { defaultLimits, type Limits } from '../../contracts/limits.ts';
@@ -14,6 +15,7 @@ import { createSandboxes, type SandboxesOptions } from '../local-sandboxes.ts';
 import type { InvocationEvents, Lease, Runnable, Sandboxes } from '../sandboxes.ts';
 import type { ChannelListener } from '../channel-listener.ts';
 import type { OpenChannelOptions, SandboxEvent } from '../services.ts';
+import { noEgress } from './no-egress.ts';
 import { FakeChannel, type FakeInvocation } from './fake-channel.ts';
 import { FakeDriver } from './fake-driver.ts';
 
@@ -54,6 +56,7 @@ export class World {
       runDir: this.#runDir,
       listen: (dir) => this.#listen(dir),
       openChannel: (channelOptions) => this.#openChannel(channelOptions),
+      egress: noEgress,
       newId: () => asSandboxId(`s${String((count += 1)).padStart(12, '0')}`),
       onLog: (record) => void this.logs.push(record),
       onEvent: (event) => void this.events.push(event),
@@ -92,7 +95,8 @@ export class World {
     this.channels.push(channel);
     const id = this.#idOfSocket.get(options.socket);
     if (id !== undefined) this.idOf.set(channel, id);
-    if (this.greetsByItself) queueMicrotask(() => channel.events.onHello({ version: 1, node: 'v24.0.0' }));
+    if (this.greetsByItself)
+      queueMicrotask(() => channel.events.onHello({ version: PROTOCOL_VERSION, node: 'v24.0.0' }));
     return channel;
   }
 }
@@ -119,6 +123,7 @@ export function makeRunnable(key: string, limits: Partial<Limits> = {}, tenant =
     current: { ...defaultLimits, ...limits },
     loads: 0,
     limits: () => runnable.current,
+    egress: () => 'public',
     load: () => {
       runnable.loads += 1;
       return Promise.resolve(Buffer.from(`code of ${key}`));

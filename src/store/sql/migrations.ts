@@ -39,6 +39,7 @@ export const migrations: readonly PartMigration[] = [
     },
   },
   { name: '0001-logs', part: 'logs', up: createLogs },
+  { name: '0002-egress', part: 'main', up: addEgress },
 ];
 
 /** Those of `parts` as Kysely's Migrator takes them. */
@@ -167,6 +168,21 @@ async function createKeys(db: Kysely<Schema>): Promise<void> {
     .addColumn('expires_at', 'bigint')
     .execute();
   await db.schema.createIndex('revoked_tokens_expiry').on('revoked_tokens').column('expires_at').execute();
+}
+
+async function addEgress(db: Kysely<Schema>): Promise<void> {
+  await db.schema
+    .alterTable('tenants')
+    .addColumn('egress', 'text', (column) => column.notNull().defaultTo('"public"'))
+    .execute();
+  await db.schema
+    .createTable('usage')
+    .addColumn('tenant', 'text', (column) => column.notNull().references('tenants.id').onDelete('cascade'))
+    .addColumn('day', 'text', required)
+    .addColumn('name', 'text', required)
+    .addColumn('amount', 'bigint', required)
+    .addPrimaryKeyConstraint('usage_key', ['tenant', 'day', 'name'])
+    .execute();
 }
 
 async function createLogs(db: Kysely<Schema>, types: SchemaTypes): Promise<void> {

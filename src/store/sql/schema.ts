@@ -6,6 +6,8 @@ export interface TenantsTable {
   name: string;
   state: string;
   limits: string;
+  /** JSON of an EgressPolicy */
+  egress: string;
   tokens_valid_from: number;
   /** Kept by the transactions that add and remove functions, so that a deploy never counts rows. */
   function_count: number;
@@ -93,6 +95,14 @@ export interface RevokedTokensTable {
   expires_at: number | null;
 }
 
+/** What a tenant used of one thing in one day. */
+export interface UsageTable {
+  tenant: string;
+  day: string;
+  name: string;
+  amount: number;
+}
+
 export interface StoreFactsTable {
   name: string;
   value: string;
@@ -121,5 +131,6 @@ export interface Schema {
   platform_keys: PlatformKeysTable;
   revoked_tokens: RevokedTokensTable;
   store_facts: StoreFactsTable;
+  usage: UsageTable;
   logs: LogsTable;
 }

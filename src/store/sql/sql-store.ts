@@ -6,6 +6,7 @@ import { functionStore } from './functions.ts';
 import { keyStore } from './keys.ts';
 import { logStore } from './logs.ts';
 import { tenantStore } from './tenants.ts';
+import { usageStore } from './usage.ts';
 
 export function sqlStore(context: StoreContext): Store {
   const { db, logs, writer } = context;
@@ -14,6 +15,7 @@ export function sqlStore(context: StoreContext): Store {
     ...functionStore(context),
     ...keyStore(context),
     ...logStore(context),
+    ...usageStore(context),
     onChange: (listener) => writer.onChange(listener),
     async ping() {
       await sql`select 1`.execute(db);

@@ -1,5 +1,6 @@
 import type { Selectable } from 'kysely';
 import { BerthError } from '../../contracts/errors.ts';
+import { DEFAULT_EGRESS_POLICY, type EgressPolicy } from '../../contracts/egress.ts';
 import type { TenantId } from '../../contracts/ids.ts';
 import type { LimitOverrides } from '../../contracts/limits.ts';
 import type { Tenant } from '../../contracts/model.ts';
@@ -39,7 +40,7 @@ export function noTenant(id: string): BerthError {
 
 async function createTenant(
   { writer, clock, logs }: StoreContext,
-  tenant: { readonly id: TenantId; readonly name: string; readonly limits: LimitOverrides },
+  tenant: Parameters<TenantStore['createTenant']>[0],
 ): Promise<Tenant> {
   const created = await writer.write(async (transaction, changed) => {
     const now = clock.now();
@@ -48,6 +49,7 @@ async function createTenant(
       name: tenant.name,
       state: 'active',
       limits: textOf(tenant.limits),
+      egress: JSON.stringify(tenant.egress ?? DEFAULT_EGRESS_POLICY),
       tokens_valid_from: 0,
       function_count: 0,
       created_at: now,
@@ -72,10 +74,10 @@ async function createTenant(
 async function updateTenant(
   { writer, clock }: StoreContext,
   id: TenantId,
-  change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'tokensValidFrom'>>,
+  change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'egress' | 'tokensValidFrom'>>,
 ): Promise<Tenant> {
   return writer.write(async (transaction, changed) => {
-    const { name, state, limits, tokensValidFrom } = change;
+    const { name, state, limits, egress, tokensValidFrom } = change;
     const row = await transaction
       .updateTable('tenants')
       .set({
@@ -83,6 +85,7 @@ async function updateTenant(
         ...(name === undefined ? {} : { name }),
         ...(state === undefined ? {} : { state }),
         ...(limits === undefined ? {} : { limits: textOf(limits) }),
+        ...(egress === undefined ? {} : { egress: JSON.stringify(egress) }),
         ...(tokensValidFrom === undefined ? {} : { tokens_valid_from: tokensValidFrom }),
       })
       .where('id', '=', id)
@@ -117,6 +120,7 @@ function tenantOf(row: Selectable<TenantsTable>): Tenant {
     name: row.name,
     state: row.state as Tenant['state'],
     limits: JSON.parse(row.limits) as LimitOverrides,
+    egress: JSON.parse(row.egress) as EgressPolicy,
     tokensValidFrom: Number(row.tokens_valid_from),
     createdAt: Number(row.created_at),
     updatedAt: Number(row.updated_at),

@@ -44,6 +44,7 @@ export class MemoryControl implements Used, Directory {
       name: id,
       state: 'active',
       limits: {},
+      egress: 'public',
       tokensValidFrom: 0,
       createdAt: 0,
       updatedAt: 0,
@@ -136,6 +137,7 @@ export class MemoryControl implements Used, Directory {
       fn: record.name,
       revision: record.activeRevision,
       limits: () => defaultLimits,
+      egress: () => 'public' as const,
       load: () => Promise.reject(new Error('nothing is loaded in this test')),
     };
     return { tenant: this.tenants.get(tenant)!, fn: record, access: record.access, runnable };

@@ -1,0 +1,125 @@
+/** The sandbox's end of egress on the channel: numbers connections and questions, and hands frames to them. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import {
+  type EgressAnswer,
+  type EgressFailure,
+  type EgressLookup,
+  type EgressOpen,
+  FrameFlag,
+  FrameType,
+  MAX_EGRESS_STREAMS,
+} from '../../contracts/frames.ts';
+import { MalformedFrame } from '../../kernel/frame-heads.ts';
+import { EgressStream, type EgressStreamEvents } from './egress-stream.ts';
+
+export type SendFrame = (type: FrameType, flags: number, stream: number, payload?: Uint8Array) => void;
+
+export interface EgressPortOptions {
+  readonly send: SendFrame;
+  /** The invocation that runs at this moment, 0 for none. */
+  readonly currentInvocation: () => number;
+  /** What tenants' code throws when it hears something. */
+  readonly onUncaught: (thrown: unknown) => void;
+}
+
+interface Question {
+  readonly run: Run;
+  readonly onAnswer: (answer: EgressAnswer) => void;
+}
+
+/** Runs in the context of the invocation that something was begun in, so that what it logs is that one's. */
+type Run = <T>(action: () => T) => T;
+
+const full: EgressFailure = {
+  code: 'EMFILE',
+  reason: `${MAX_EGRESS_STREAMS} connections of one sandbox are open`,
+};
+
+export class EgressPort {
+  readonly #options: EgressPortOptions;
+  readonly #streams = new Map<number, { readonly run: Run; readonly stream: EgressStream }>();
+  readonly #questions = new Map<number, Question>();
+  #next = 1;
+
+  constructor(options: EgressPortOptions) {
+    this.#options = options;
+  }
+
+  /** Never throws; what becomes of it is told by events, not before this has returned. */
+  connect(target: Omit<EgressOpen, 'invocation'>, events: EgressStreamEvents): EgressStream {
+    const number = this.#next++;
+    const { send, currentInvocation } = this.#options;
+    const stream = new EgressStream({ number, send, events, onOver: () => this.#streams.delete(number) });
+    if (this.#isFull) {
+      setImmediate(() => stream.refused(full));
+      return stream;
+    }
+    this.#streams.set(number, { run: AsyncLocalStorage.snapshot(), stream });
+    send(FrameType.EgressOpen, 0, number, json({ ...target, invocation: currentInvocation() }));
+    return stream;
+  }
+
+  /** Never throws; the answer does not come before this has returned. */
+  ask(question: EgressLookup, onAnswer: (answer: EgressAnswer) => void): void {
+    if (this.#isFull) {
+      setImmediate(() => onAnswer({ ok: false, ...full }));
+      return;
+    }
+    const number = this.#next++;
+    this.#questions.set(number, { run: AsyncLocalStorage.snapshot(), onAnswer });
+    this.#options.send(FrameType.EgressLookup, 0, number, json(question));
+  }
+
+  /** `payload` may be used anew afterwards. @throws MalformedFrame when the host breaks the protocol */
+  onFrame(type: number, flags: number, number: number, payload: Buffer): void {
+    if (type === FrameType.EgressAnswer) return this.#onAnswer(number, payload);
+    const entry = this.#streams.get(number);
+    // The sandbox has closed it, and the host did not know yet.
+    if (entry === undefined) return;
+    const { stream, run } = entry;
+    switch (type) {
+      case FrameType.EgressOpened: {
+        const peer = parse(payload) as Parameters<EgressStream['opened']>[0];
+        return this.#guarded(run, () => stream.opened(peer));
+      }
+      case FrameType.EgressData:
+        return this.#guarded(run, () => stream.received(payload, (flags & FrameFlag.End) !== 0));
+      case FrameType.EgressWindow:
+        return this.#guarded(run, () => stream.granted(payload.readUInt32LE(0)));
+      case FrameType.EgressClose: {
+        const failure = parse(payload) as EgressFailure;
+        return this.#guarded(run, () => stream.refused(failure));
+      }
+      default:
+        throw new MalformedFrame(`frame ${type} from the host`);
+    }
+  }
+
+  get #isFull(): boolean {
+    return this.#streams.size + this.#questions.size >= MAX_EGRESS_STREAMS - 1;
+  }
+
+  #onAnswer(number: number, payload: Buffer): void {
+    const question = this.#questions.get(number);
+    if (question === undefined) return;
+    this.#questions.delete(number);
+    const answer = parse(payload) as EgressAnswer;
+    this.#guarded(question.run, () => question.onAnswer(answer));
+  }
+
+  #guarded(run: Run, action: () => void): void {
+    try {
+      run(action);
+    } catch (error) {
+      this.#options.onUncaught(error);
+    }
+  }
+}
+
+function json(value: object): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function parse(payload: Buffer): unknown {
+  return JSON.parse(payload.toString('utf8'));
+}

@@ -1,0 +1,138 @@
+/**
+ * The egress side of a channel: streams that the sandbox numbers, each a connection or a question to the DNS. Made with the
+ * first frame of egress, so that sandboxes without any pay nothing. What comes in is hostile, as on the rest of the channel.
+ */
+import {
+  type EgressAnswer,
+  egressLookupSchema,
+  egressOpenSchema,
+  FrameFlag,
+  FrameType,
+  MAX_EGRESS_STREAMS,
+} from '../../contracts/frames.ts';
+import { MalformedFrame } from '../../kernel/frame-heads.ts';
+import type { FrameWriter } from '../../kernel/frame-writer.ts';
+import type { SandboxEgress } from '../egress/egress.ts';
+import { parseJson } from './frame-json.ts';
+import { failureOf, HostEgressStream } from './host-egress-stream.ts';
+
+export interface HostEgressOptions {
+  readonly writer: FrameWriter;
+  readonly egress: SandboxEgress;
+  /** How often the request behind an invocation has passed through the gateway. */
+  readonly hopsOf: (invocation: number) => number;
+  /** The platform's own code threw. */
+  readonly onFault: (thrown: unknown) => void;
+  /** milliseconds, monotonic */
+  readonly now: () => number;
+}
+
+const SECOND_MS = 1_000;
+/** Opens and questions a second above which the sandbox is read in pauses only. */
+const FLOOD_PER_SECOND = 2_000;
+
+export class HostEgress {
+  readonly #options: HostEgressOptions;
+  readonly #streams = new Map<number, HostEgressStream>();
+  readonly #questions = new Map<number, AbortController>();
+  #last = 0;
+  #second = -SECOND_MS;
+  #begun = 0;
+
+  constructor(options: HostEgressOptions) {
+    this.#options = options;
+  }
+
+  /** The sandbox begins more than any use has need of. */
+  get isFlooded(): boolean {
+    return this.#begun > FLOOD_PER_SECOND && this.#options.now() - this.#second < SECOND_MS;
+  }
+
+  /** @throws MalformedFrame when the sandbox breaks the protocol */
+  onFrame(type: number, flags: number, stream: number, payload: Buffer): void {
+    if (flags !== 0 && (type !== FrameType.EgressData || flags !== FrameFlag.End))
+      throw new MalformedFrame('unknown flags');
+    switch (type) {
+      case FrameType.EgressOpen:
+        return this.#onOpen(stream, payload);
+      case FrameType.EgressData:
+        return this.#stream(stream).received(payload, flags === FrameFlag.End);
+      case FrameType.EgressWindow:
+        return this.#stream(stream).granted(payload);
+      case FrameType.EgressClose:
+        return this.#onClose(stream, payload);
+      case FrameType.EgressLookup:
+        return this.#onLookup(stream, payload);
+      default:
+        throw new MalformedFrame(`unknown frame ${type}`);
+    }
+  }
+
+  /** The channel is gone. */
+  close(): void {
+    for (const stream of this.#streams.values()) stream.drop();
+    for (const question of this.#questions.values()) question.abort();
+    this.#streams.clear();
+    this.#questions.clear();
+  }
+
+  #onOpen(number: number, payload: Buffer): void {
+    const { writer, egress, hopsOf } = this.#options;
+    const { invocation, ...target } = parseJson(egressOpenSchema, payload);
+    this.#begin(number);
+    const stream = new HostEgressStream(number, writer);
+    this.#streams.set(number, stream);
+    egress
+      .connect({ ...target, hops: hopsOf(invocation) + 1 }, stream.signal)
+      .then(
+        (connection) => stream.opened(connection),
+        (error: unknown) => stream.fail(error),
+      )
+      .catch(this.#options.onFault);
+  }
+
+  #onLookup(number: number, payload: Buffer): void {
+    const question = parseJson(egressLookupSchema, payload);
+    this.#begin(number);
+    const abort = new AbortController();
+    this.#questions.set(number, abort);
+    this.#options.egress
+      .lookup(question, abort.signal)
+      .then(
+        (found) => this.#answer(number, { ok: true, ...found }),
+        (error: unknown) => this.#answer(number, { ok: false, ...failureOf(error) }),
+      )
+      .catch(this.#options.onFault);
+  }
+
+  #answer(number: number, answer: EgressAnswer): void {
+    if (!this.#questions.delete(number)) return;
+    this.#options.writer.send(FrameType.EgressAnswer, 0, number, Buffer.from(JSON.stringify(answer)));
+  }
+
+  #onClose(number: number, payload: Buffer): void {
+    if (payload.length !== 0) throw new MalformedFrame('a close with a payload');
+    this.#stream(number).closed();
+    this.#streams.delete(number);
+  }
+
+  #begin(number: number): void {
+    if (number <= this.#last) throw new MalformedFrame(`stream ${number} of egress is not new`);
+    this.#last = number;
+    // Those that the host has closed count until the sandbox has said that it knows.
+    if (this.#streams.size + this.#questions.size >= MAX_EGRESS_STREAMS)
+      throw new MalformedFrame('too many streams of egress');
+    const now = this.#options.now();
+    if (now - this.#second >= SECOND_MS) {
+      this.#second = now;
+      this.#begun = 0;
+    }
+    this.#begun += 1;
+  }
+
+  #stream(number: number): HostEgressStream {
+    const stream = this.#streams.get(number);
+    if (stream === undefined) throw new MalformedFrame(`stream ${number} of egress is not open`);
+    return stream;
+  }
+}
