@@ -1,6 +1,7 @@
 /** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket>`. Connects out, says Hello, waits for Load. */
 import net from 'node:net';
 import { installConnect } from './egress/connect.ts';
+import { installLocalProxy } from './egress/local-proxy.ts';
 import { installLookups } from './egress/lookups.ts';
 import { hookImports } from './evaluate.ts';
 import { Exercise } from './exercise.ts';
@@ -38,6 +39,7 @@ function main(path: string): void {
   hookImports();
   installConnect(runtime.egress);
   installLookups(runtime.egress);
+  installLocalProxy({ detached: (action) => runtime.detached(action) });
   const streams = installLogStreams(runtime.log);
   faults = installFaults({
     tell: (failure) => {

@@ -75,6 +75,11 @@ export class Runtime {
     this.channel.receive(chunk);
   }
 
+  /** Runs outside of any invocation. */
+  detached<T>(action: () => T): T {
+    return this.#current.exit(action);
+  }
+
   #onRequest(exchange: Exchange): void {
     if (this.#handler === null) this.#waiting.push(exchange);
     else this.#current.run(exchange, this.#start, exchange, this.#handler);

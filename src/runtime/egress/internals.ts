@@ -42,15 +42,20 @@ export interface Resolving {
   readonly DNS_ORDER_IPV6_FIRST: number;
 }
 
-export interface SpawnOptions {
-  envPairs?: string[];
-}
+/** Program, its arguments, working directory, environment (`NAME=value`), and more. */
+export type SpawnArguments = [
+  file: string,
+  values: string[] | undefined,
+  cwd: string | undefined,
+  environment: string[] | undefined,
+  ...more: unknown[],
+];
 
 interface Bindings {
   readonly js_stream: { readonly JSStream: new () => JsStreamHandle };
   readonly cares_wrap: Resolving;
   readonly process_wrap: {
-    readonly Process: { readonly prototype: { spawn(options: SpawnOptions): number } };
+    readonly Process: { readonly prototype: { spawn: (...values: SpawnArguments) => number } };
   };
 }
 

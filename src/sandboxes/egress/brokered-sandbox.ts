@@ -43,11 +43,11 @@ export class BrokeredSandbox implements SandboxEgress {
   readonly #lookedUp: LookedUp;
 
   constructor(broker: BrokerContext, caller: EgressCaller) {
-    const now = (): number => broker.options.clock.monotonic();
+    const { clock } = broker.options;
     this.#broker = broker;
     this.#caller = caller;
-    this.#denials = new DenialLog((text) => caller.warn(text), now);
-    this.#lookedUp = new LookedUp(now);
+    this.#denials = new DenialLog((text) => caller.warn(text), clock);
+    this.#lookedUp = new LookedUp(() => clock.monotonic());
   }
 
   async connect(request: ConnectRequest, signal: AbortSignal): Promise<EgressConnection> {

@@ -1,39 +1,35 @@
 /** Tells a tenant's log what was refused, without letting a scan of ports flood it. */
+import type { Clock } from '../../kernel/clock.ts';
 
 const SECOND_MS = 1_000;
 const LINES_PER_SECOND = 10;
 
 export class DenialLog {
   readonly #warn: (text: string) => void;
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, 'monotonic' | 'after'>;
   #second = -SECOND_MS;
   #lines = 0;
   #untold = 0;
 
-  /** @param now milliseconds, monotonic */
-  constructor(warn: (text: string) => void, now: () => number) {
+  constructor(warn: (text: string) => void, clock: Pick<Clock, 'monotonic' | 'after'>) {
     this.#warn = warn;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   add(text: string): void {
-    const now = this.#now();
+    const now = this.#clock.monotonic();
     if (now - this.#second >= SECOND_MS) {
       this.#second = now;
       this.#lines = 0;
-      this.tell();
-    }
-    if (this.#lines >= LINES_PER_SECOND) {
-      this.#untold += 1;
-      return;
     }
     this.#lines += 1;
-    this.#warn(text);
+    if (this.#lines <= LINES_PER_SECOND) return this.#warn(text);
+    if (this.#untold === 0) this.#clock.after(SECOND_MS, () => this.#tell());
+    this.#untold += 1;
   }
 
-  /** Says how many were not told. */
-  tell(): void {
-    if (this.#untold > 0) this.#warn(`egress: ${this.#untold} more refusals in the last second`);
+  #tell(): void {
+    this.#warn(`egress: ${this.#untold} more refusals in the last second`);
     this.#untold = 0;
   }
 }
