@@ -248,12 +248,11 @@ export class Sandbox {
   #connect(socket: Parameters<SandboxServices['openChannel']>[0]['socket']): void {
     if (this.#life.state === 'gone') return void socket.destroy();
     const { openChannel, defaultLimits, clock, egress } = this.#services;
-    const { logBytesPerSecond } = defaultLimits();
     const now = (): number => clock.monotonic();
     this.#channel = openChannel({
       socket,
       events: this.#events(),
-      logBytesPerSecond,
+      logBytesPerSecond: defaultLimits().logBytesPerSecond,
       egress: () => egress.forSandbox(callerOf(this.#runnable!, this.log)),
       now,
     });
