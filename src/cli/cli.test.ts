@@ -49,6 +49,20 @@ describe('tenants', () => {
     expect(await done('tenant', 'ls')).toContain('There is no tenant');
   });
 
+  it('connect where their egress policy says, and show what they used', async () => {
+    await done('tenant', 'create', 'acme', '--egress', 'none');
+    expect(fake.tenant('acme').record).toMatchObject({ egress: 'none' });
+    await done('tenant', 'update', 'acme', '--egress', 'api.example.com:443', '--egress', '10.1.2.3:5432');
+    expect(fake.tenant('acme').record).toMatchObject({ egress: ['api.example.com:443', '10.1.2.3:5432'] });
+    expect(await done('tenant', 'show', 'acme')).toContain('api.example.com:443 10.1.2.3:5432');
+    const wrong = await terminal.run(['tenant', 'update', 'acme', '--egress', 'http://x/']);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringContaining('"http://x/" is no target of egress'),
+    ]);
+    expect(await done('tenant', 'usage', 'acme', '--days', '7')).toMatch(/2026-01-31 +egressBytesIn +7/);
+  });
+
   it('are chosen by flag, variable, or because there is only one', async () => {
     const none = await terminal.run(['ls']);
     expect(none.code).toBe(2);

@@ -50,6 +50,8 @@ export function createInnerFace(options: InnerFaceOptions): InnerFace {
   server.maxRequestsPerSocket = 1;
   server.maxHeadersCount = 0;
   const serve = (request: IncomingMessage, response: ServerResponse, sendContinue: boolean): void => {
+    // Node says `close` for the last request of a connection, and leaves closing to the client.
+    response.shouldKeepAlive = false;
     const target = targetOf(options.directory, request, calls.get(request.socket));
     if (target instanceof BerthError) {
       drainBody(request, options.clock, refusedBounds);

@@ -352,6 +352,20 @@ describe('a tenant', () => {
     }
   });
 
+  it('has an egress policy, and a usage by day', async () => {
+    expect((await world.must('POST', '/v1/tenants', { id: 'connected' })).egress).toBe('public');
+    const egress = ['*.example.com:443', '10.1.2.3:5432'];
+    world.applied.length = 0;
+    expect((await world.must('PATCH', '/v1/tenants/connected', { egress })).egress).toEqual(egress);
+    expect(world.applied).toContain('connected');
+    expect((await world.must('GET', '/v1/tenants/connected')).egress).toEqual(egress);
+    for (const wrong of ['all', [], ['http://x/'], ['2130706433'], { host: 'x' }])
+      expect((await world.send('PATCH', '/v1/tenants/connected', { egress: wrong })).status).toBe(400);
+    expect(await world.must('GET', '/v1/tenants/connected/usage?days=2')).toEqual({ items: [] });
+    expect((await world.send('GET', '/v1/tenants/connected/usage?days=0')).status).toBe(400);
+    expect((await world.send('GET', '/v1/tenants/nobody/usage')).status).toBe(404);
+  });
+
   it('exists once', async () => {
     expect((await world.send('POST', '/v1/tenants', { id: 'acme' })).body['code']).toBe('CONFLICT');
   });

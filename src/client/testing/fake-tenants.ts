@@ -45,6 +45,7 @@ export class FakeTenants {
       name: id,
       state: 'active',
       limits: {},
+      egress: 'public',
       effectiveLimits: { wallMs: 30_000 },
       ...times,
     };
@@ -71,6 +72,10 @@ export class FakeTenants {
       .on('PATCH', '/v1/tenants/:t', ({ body }, _response, [id]) =>
         Object.assign(this.tenant(id!).record, body),
       )
+      .on('GET', '/v1/tenants/:t/usage', ({ query }, _response, [id]) => {
+        this.tenant(id!);
+        return { items: [{ day: '2026-01-31', name: 'egressBytesIn', amount: Number(query['days']) }] };
+      })
       .on('DELETE', '/v1/tenants/:t', (_request, _response, [id]) => {
         this.tenant(id!);
         this.tenants.delete(id!);

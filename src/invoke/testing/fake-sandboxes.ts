@@ -59,6 +59,7 @@ export class FakeCall implements Invocation {
   readonly runnable: Runnable;
   readonly head: RequestHead;
   readonly isUpgrade: boolean;
+  readonly hops: number;
   /** of the request, that the sandbox was sent */
   receivedBytes = 0;
   readonly received: Buffer[] = [];
@@ -83,6 +84,7 @@ export class FakeCall implements Invocation {
     this.runnable = runnable;
     this.head = request.head;
     this.isUpgrade = request.isUpgrade;
+    this.hops = request.hops ?? 0;
     this.isRequestEnded = request.isEnd;
     this.#events = events;
   }

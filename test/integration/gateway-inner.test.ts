@@ -1,0 +1,155 @@
+/** A tenant's functions call each other by way of the gateway: connections that never leave the process. */
+import { type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { FunctionName, TenantId } from '../../src/contracts/ids.ts';
+import { createInnerFace, type InnerFace } from '../../src/gateway/inner-face.ts';
+import { memoryConnection } from '../../src/gateway/memory-connection.ts';
+import { FakeDirectory, fakeInvoker } from '../../src/invoke/testing/bench-host.ts';
+import { FakeSandboxes } from '../../src/invoke/testing/fake-sandboxes.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
+
+let sandboxes: FakeSandboxes;
+let inner: InnerFace;
+
+beforeEach(() => {
+  const directory = new FakeDirectory();
+  directory.addTenant('acme');
+  directory.addTenant('globex');
+  directory.addTenant('closed', {}, 'suspended');
+  directory.addFunction('acme', 'hello');
+  directory.addFunction('acme', 'private', 'token');
+  directory.addFunction('globex', 'theirs');
+  directory.addFunction('closed', 'hello');
+  sandboxes = new FakeSandboxes((call) => {
+    call.onBody = (_chunk, isEnd) => {
+      if (isEnd) call.answer(`got ${call.receivedBytes}`);
+    };
+    if (call.isRequestEnded) call.answer(`${call.head.method} ${call.head.url}`);
+  });
+  inner = createInnerFace({ directory, invoker: fakeInvoker(sandboxes), clock: systemClock });
+});
+
+function connection(fn = 'hello', { tenant = 'acme', hops = 1 } = {}): Duplex | null {
+  return inner.connect({ tenant: tenant as TenantId, fn: fn as FunctionName, hops });
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly response: IncomingMessage;
+}
+
+async function ask(
+  duplex: Duplex | null,
+  options: RequestOptions & { readonly body?: Buffer } = {},
+): Promise<Answer> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    httpRequest({ ...options, host: 'hello.berth.internal', createConnection: () => duplex as never })
+      .once('response', resolve)
+      .once('error', reject)
+      .end(options.body);
+  });
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  return { status: response.statusCode!, text, response };
+}
+
+describe('an inner request', () => {
+  it('reaches the function with its path, its headers and its hops', async () => {
+    const answer = await ask(connection('hello', { hops: 3 }), {
+      path: '/a/b?c',
+      headers: { 'x-own': '1', 'x-berth-hops': '0', 'x-forwarded-for': '6.6.6.6' },
+    });
+    expect([answer.status, answer.text]).toEqual([200, 'GET /a/b?c']);
+    const [call] = sandboxes.calls;
+    expect([call!.hops, call!.head.basePath, call!.head.remoteAddress]).toEqual([3, '', '127.0.0.1']);
+    expect([call!.header('x-own'), call!.header('x-berth-hops'), call!.header('x-forwarded-for')]).toEqual([
+      ['1'],
+      [],
+      ['127.0.0.1'],
+    ]);
+  });
+
+  it('streams large bodies whole', async () => {
+    const answer = await ask(connection(), { method: 'POST', body: Buffer.alloc(5_000_000, 'x') });
+    expect(answer.text).toBe('got 5000000');
+  });
+
+  it('needs no token for a private function of its own tenant', async () => {
+    expect((await ask(connection('private'))).status).toBe(200);
+  });
+
+  it('has its connection for itself: the next one is counted anew', async () => {
+    const answer = await ask(connection());
+    expect(answer.response.headers.connection).toBe('close');
+  });
+
+  it('finds functions of its own tenant only', () => {
+    expect(connection('theirs')).toBeNull();
+    expect(connection('gone')).toBeNull();
+  });
+
+  it('32: is refused after eight hops', async () => {
+    expect((await ask(connection('hello', { hops: 8 }))).status).toBe(200);
+    const refused = await ask(connection('hello', { hops: 9 }));
+    expect(refused.status).toBe(508);
+    expect(JSON.parse(refused.text)).toMatchObject({ code: 'LOOP_DETECTED', hops: 9 });
+  });
+
+  it('is refused for a suspended tenant, and when it is ambiguous', async () => {
+    expect((await ask(connection('hello', { tenant: 'closed' }))).status).toBe(403);
+    expect((await ask(connection(), { path: '/a/../b' })).status).toBe(400);
+    const raw = connection()!;
+    raw.write('GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n');
+    let text = '';
+    for await (const chunk of raw) text += String(chunk);
+    expect(text).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
+  it('upgrades', async () => {
+    const duplex = connection()!;
+    duplex.write(
+      'GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n',
+    );
+    await expect.poll(() => sandboxes.calls.length).toBe(1);
+    expect(sandboxes.calls[0]!.isUpgrade).toBe(true);
+    duplex.destroy();
+  });
+});
+
+describe('a connection in memory', () => {
+  it('copies what is written, so that its memory may be used anew', async () => {
+    const [one, other] = memoryConnection();
+    const bytes = Buffer.from('hello');
+    one.write(bytes, () => bytes.fill(0));
+    one.end();
+    let text = '';
+    for await (const chunk of other) text += String(chunk);
+    expect(text).toBe('hello');
+  });
+
+  it('holds the writer back until the reader reads', async () => {
+    const [one, other] = memoryConnection();
+    let written = 0;
+    for (let n = 0; n < 10; n++) one.write(Buffer.alloc(64 * 1024), () => (written += 1));
+    await new Promise((resolve) => {
+      setTimeout(resolve, 20);
+    });
+    expect(written).toBeLessThan(3);
+    other.resume();
+    await expect.poll(() => written).toBe(10);
+  });
+
+  it('ends in good order, or as a reset', async () => {
+    const [one, other] = memoryConnection();
+    other.resume();
+    one.resume().end('x');
+    other.end('y');
+    await Promise.all([one, other].map((end) => new Promise((resolve) => end.once('close', resolve))));
+    const [broken, left] = memoryConnection();
+    const failed = new Promise((resolve) => left.once('error', resolve));
+    broken.destroy();
+    expect(await failed).toMatchObject({ code: 'ECONNRESET' });
+  });
+});
