@@ -1,5 +1,5 @@
 /** One sandbox: performs the effects of its life, counts its leases, keeps the evidence of its end. */
-import { BerthError, toBerthError } from '../contracts/errors.ts';
+import { BerthError } from '../contracts/errors.ts';
 import type { Hello, Loaded } from '../contracts/frames.ts';
 import type { SandboxId } from '../contracts/ids.ts';
 import type { SandboxExit, SandboxLimits } from '../drivers/driver.ts';
@@ -21,6 +21,7 @@ import {
   endingOf,
   type Ending,
   type Evidence,
+  startError,
   type Suspicion,
   suspicionError,
   verdictOf,
@@ -391,15 +392,7 @@ export class Sandbox {
   #failStart(error: unknown): void {
     if (this.#life.state === 'gone') return;
     this.#services.log.error({ err: error, sandbox: this.id }, 'a sandbox did not start');
-    const { code } = toBerthError(error);
-    const cause = { cause: error };
-    this.end(
-      endingOf(
-        code === 'SANDBOX_START_FAILED'
-          ? toBerthError(error)
-          : new BerthError('SANDBOX_START_FAILED', {}, cause),
-      ),
-    );
+    this.end(endingOf(startError(error)));
   }
 
   #logStart({ code, signal, outOfMemory, stderrTail }: SandboxExit): void {

@@ -71,3 +71,9 @@ function exitReason(exit: SandboxExit | null): string {
   const signal = signalNames.get(code - SIGNAL_EXIT_BASE);
   return signal === undefined ? `exit code ${code} by process.exit` : `killed by ${signal}`;
 }
+
+/** Why a sandbox did not start, from whatever was thrown. */
+export function startError(thrown: unknown): BerthError {
+  const isSaid = thrown instanceof BerthError && thrown.code === 'SANDBOX_START_FAILED';
+  return isSaid ? thrown : new BerthError('SANDBOX_START_FAILED', {}, { cause: thrown });
+}
