@@ -1,4 +1,4 @@
-/** What a user sees when the platform is up: where it is, the token, and three commands to try. */
+/** What a user sees when the platform is up: where it is, the token, and at first three commands to try. */
 
 export interface BannerFacts {
   readonly url: string;
@@ -7,10 +7,13 @@ export interface BannerFacts {
   readonly newToken: string | null;
   readonly tokenFile: string;
   readonly gaps: readonly string[];
+  /** There is no tenant yet: the commands would meet nothing of the same name. */
+  readonly isUnused: boolean;
   readonly isTerminal: boolean;
 }
 
-export function banner({ url, driver, newToken, tokenFile, gaps, isTerminal }: BannerFacts): string {
+export function banner(facts: BannerFacts): string {
+  const { url, driver, newToken, tokenFile, gaps, isUnused, isTerminal } = facts;
   const bold = (text: string): string => (isTerminal ? `\u001b[1m${text}\u001b[22m` : text);
   const lines = [
     '',
@@ -24,15 +27,13 @@ export function banner({ url, driver, newToken, tokenFile, gaps, isTerminal }: B
           `Isolation that is missing here: ${gaps.join(', ')}. So only one tenant is allowed; see docs/threat-model.md.`,
         ]),
     '',
-    'Try it, in this folder:',
-    ...tryIt(url).map((command) => `  ${command}`),
-    '',
+    ...(isUnused ? ['Try it, in this folder:', ...tryIt(url).map((command) => `  ${command}`), ''] : []),
   ];
   return lines.join('\n');
 }
 
 /** Three commands that make a tenant, deploy a function and call it. */
-export function tryIt(url: string): readonly [string, string, string] {
+function tryIt(url: string): readonly [string, string, string] {
   const at = url === 'http://127.0.0.1:8787' ? '' : ` --url ${url}`;
   return [
     `npx berth tenant create acme${at}`,

@@ -14,6 +14,8 @@ import { hostNetwork } from './egress-parts.ts';
 export interface Platform {
   readonly server: http.Server;
   readonly facts: DriverFacts;
+  /** Nobody has made a tenant yet. */
+  readonly isUnused: boolean;
   readonly adminToken: { readonly token: string; readonly isNew: boolean; readonly file: string };
   /** Takes no new work, lets running invocations finish within the grace time, then ends every sandbox and closes the store. */
   stop(graceMs: number): Promise<void>;
@@ -30,7 +32,8 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
     network.resolver.addresses(host, 0);
   const auth = await createAuth(store, { clock, jwks: { allow: config.jwksAllow, resolve } });
   const facts = await driver.facts();
-  refuseSharedGaps(facts, config.acceptGaps, await store.countTenants());
+  const tenants = await store.countTenants();
+  refuseSharedGaps(facts, config.acceptGaps, tenants);
   // Last of what can fail, so that a new token is also shown.
   const file = join(config.dataDir, 'admin-token');
   const adminToken = { ...(await ensureAdminToken({ file, ...auth })), file };
@@ -39,6 +42,7 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
   return {
     server: faces.server,
     facts,
+    isUnused: tenants === 0,
     adminToken,
     stop: (graceMs) =>
       runAll([

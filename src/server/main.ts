@@ -78,7 +78,8 @@ function requireSupervisor(): void {
   ]);
 }
 
-function welcome({ config }: Handover, { server, facts, adminToken }: Platform, isTerminal: boolean): void {
+function welcome({ config }: Handover, platform: Platform, isTerminal: boolean): void {
+  const { server, facts, isUnused, adminToken } = platform;
   const { port } = server.address() as AddressInfo;
   process.stdout.write(
     banner({
@@ -87,6 +88,7 @@ function welcome({ config }: Handover, { server, facts, adminToken }: Platform, 
       newToken: adminToken.isNew ? adminToken.token : null,
       tokenFile: adminToken.file,
       gaps: [...facts.gaps.keys()].filter((gap) => !config.acceptGaps.includes(gap)),
+      isUnused,
       isTerminal,
     }),
   );

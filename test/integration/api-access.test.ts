@@ -139,7 +139,8 @@ describe('tokens', () => {
     const [header, claims] = token.split('.');
     for (const piece of [header!.slice(0, 9), header, `${header}.${claims}`, 'a b', 'a\u0000']) {
       const answer = await world.send('POST', `${path}/revoke`, { jti: piece });
-      expect([piece, answer.status, answer.text]).toEqual([piece, 400, expect.stringContaining('jti')]);
+      expect([piece, answer.status]).toEqual([piece, 400]);
+      expect(answer.text).toMatch(/BAD_REQUEST.*\(jti\)/);
     }
     await world.must('POST', `${path}/revoke`, { jti: 'order.7' });
   });
