@@ -16,7 +16,14 @@ beforeEach(async () => {
   platform.on('GET', '/v1', () => ({
     version: '0.1.0',
     node: 'v24.0.0',
-    driver: { name: 'jail', gaps: [{ name: 'own-uid', isAccepted: false, reason: 'no root' }] },
+    driver: {
+      name: 'jail',
+      gaps: [
+        { name: 'own-uid', isAccepted: false, reason: 'no root' },
+        { name: 'seccomp', isAccepted: true, reason: 'no gcc' },
+        { name: 'cpu-limit', isAccepted: true, reason: 'no root' },
+      ],
+    },
     scopes: ['operator'],
     tenant: null,
   }));
@@ -283,7 +290,7 @@ describe('which platform and which token', () => {
     const { code, stdout } = await terminal.run(['status']);
     expect(code).toBe(1);
     expect(stdout).toContain('no sandbox can be made');
-    expect(stdout).toContain('own-uid: no root');
+    expect(stdout).toMatch(/own-uid, cpu-limit \(accepted\): no root\n.*seccomp \(accepted\): no gcc\n/);
   });
 });
 

@@ -135,6 +135,13 @@ export const errorDefinitions = {
     text: 'The limit {name} ({limit}) is reached.',
     wayOut: 'Remove something, or ask the operator for a higher limit.',
   },
+  SETTING_TOO_LARGE: {
+    status: 413,
+    fault: 'caller',
+    retry: false,
+    text: '{what} is too large: {size} bytes; the limit {name} is {limit}.',
+    wayOut: 'Make it smaller, or ask the operator for a higher limit.',
+  },
   TENANT_SUSPENDED: {
     status: 403,
     fault: 'platform',

@@ -16,16 +16,28 @@ describe('settings', () => {
     expect(check({ env: { A: 'x'.repeat(31) }, meta: { a: 'x'.repeat(31) } })).not.toThrow();
   });
 
+  it('more than the limit are refused by its name', () => {
+    expect(check({ secrets: { A: '1', B: '2', C: '3' } })).toThrow(
+      expect.objectContaining({ code: 'LIMIT_REACHED', facts: { name: 'secrets', limit: 2 } }),
+    );
+  });
+
   it.each<[FunctionSettings, string]>([
-    [{ secrets: { A: '1', B: '2', C: '3' } }, 'secrets'],
     [{ secrets: { A: '123456789' } }, 'secretBytes'],
     [{ secrets: { A: 'ééééé' } }, 'secretBytes'],
     [{ env: { A: 'x'.repeat(32) } }, 'settingsBytes'],
     [{ meta: { a: 'x'.repeat(16), b: 'x'.repeat(16) } }, 'settingsBytes'],
-  ])('over a limit are refused by its name: %j', (settings, name) => {
+  ])('larger than a limit are refused by its name: %j', (settings, name) => {
     expect(check(settings)).toThrow(
-      expect.objectContaining({ code: 'LIMIT_REACHED', facts: expect.objectContaining({ name }) }),
+      expect.objectContaining({ code: 'SETTING_TOO_LARGE', facts: expect.objectContaining({ name }) }),
     );
+  });
+
+  it('that are too large are told with what they are, and not as too many', () => {
+    expect(check({ secrets: { API_KEY: 'ééééé' } })).toThrow(
+      'The secret API_KEY is too large: 10 bytes; the limit secretBytes is 8.',
+    );
+    expect(check({ env: { A: 'x'.repeat(32) } })).toThrow('env is too large: 33 bytes');
   });
 
   it.each<[FunctionSettings, string]>([

@@ -7,12 +7,12 @@ import type { FunctionSettings } from '../store/store.ts';
 const META_NAME_CHARACTERS = 128;
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
 
-/** @throws BerthError NAME_INVALID, BAD_REQUEST, LIMIT_REACHED (secrets, secretBytes, settingsBytes) */
+/** @throws BerthError NAME_INVALID, BAD_REQUEST, LIMIT_REACHED (secrets), SETTING_TOO_LARGE (secretBytes, settingsBytes) */
 export function checkSettings(settings: FunctionSettings, limits: Limits): void {
   for (const [name, value] of Object.entries(settings.env ?? {})) checkEnv(name, value);
   for (const [name, value] of Object.entries(settings.meta ?? {})) checkMeta(name, value);
   // Each of the two has the limit for itself: a change of one must not need to know the other.
-  for (const map of [settings.env, settings.meta]) checkSize(map ?? {}, limits);
+  for (const what of ['env', 'meta'] as const) checkSize(what, settings[what] ?? {}, limits);
   const secrets = Object.entries(settings.secrets ?? {});
   if (secrets.length > limits.secrets) {
     throw new BerthError('LIMIT_REACHED', { name: 'secrets', limit: limits.secrets });
@@ -20,14 +20,20 @@ export function checkSettings(settings: FunctionSettings, limits: Limits): void 
   for (const [name, value] of secrets) checkSecret(name, value, limits);
 }
 
-/** @throws BerthError NAME_INVALID, BAD_REQUEST, LIMIT_REACHED (secretBytes) */
+/** @throws BerthError NAME_INVALID, BAD_REQUEST, SETTING_TOO_LARGE (secretBytes) */
 export function checkSecret(name: string, value: string, limits: Limits): void {
   checkVariableName(name);
   checkText(value, `the secret ${name}`);
   checkNoNul(value, `the secret ${name}`);
-  if (Buffer.byteLength(value) > limits.secretBytes) {
-    throw new BerthError('LIMIT_REACHED', { name: 'secretBytes', limit: limits.secretBytes });
-  }
+  const size = Buffer.byteLength(value);
+  const { secretBytes: limit } = limits;
+  if (size > limit)
+    throw new BerthError('SETTING_TOO_LARGE', {
+      what: `The secret ${name}`,
+      size,
+      name: 'secretBytes',
+      limit,
+    });
 }
 
 function checkEnv(name: string, value: string): void {
@@ -66,11 +72,9 @@ function checkText(value: string, subject: string): void {
     throw new BerthError('BAD_REQUEST', { reason: `${subject} is not valid Unicode` });
 }
 
-function checkSize(map: Readonly<Record<string, string>>, limits: Limits): void {
-  let bytes = 0;
-  for (const [name, value] of Object.entries(map))
-    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
-  if (bytes > limits.settingsBytes) {
-    throw new BerthError('LIMIT_REACHED', { name: 'settingsBytes', limit: limits.settingsBytes });
-  }
+function checkSize(what: string, map: Readonly<Record<string, string>>, limits: Limits): void {
+  let size = 0;
+  for (const [name, value] of Object.entries(map)) size += Buffer.byteLength(name) + Buffer.byteLength(value);
+  const { settingsBytes: limit } = limits;
+  if (size > limit) throw new BerthError('SETTING_TOO_LARGE', { what, size, name: 'settingsBytes', limit });
 }

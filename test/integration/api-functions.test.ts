@@ -214,7 +214,7 @@ describe('a secret', () => {
     await world.must('PATCH', '/v1/tenants/globex', { limits: { secrets: 1, secretBytes: 4 } });
     const path = '/v1/tenants/globex/functions/p1/secrets';
     expect((await world.send('PUT', `${path}/A`, { value: '12345' })).body).toMatchObject({
-      code: 'LIMIT_REACHED',
+      code: 'SETTING_TOO_LARGE',
       name: 'secretBytes',
       limit: 4,
     });

@@ -209,7 +209,7 @@ describe('settings', () => {
         source: 'x',
         [field]: { A: 'x'.repeat(70_000) },
       });
-      expect(answer.body).toMatchObject({ code: 'LIMIT_REACHED', name: 'settingsBytes', limit: 65_536 });
+      expect(answer.body).toMatchObject({ code: 'SETTING_TOO_LARGE', name: 'settingsBytes', limit: 65_536 });
     }
   });
 });

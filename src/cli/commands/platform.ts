@@ -1,6 +1,7 @@
 /** `berth status`, `limits`, `config`, `login`, `logout` */
 import { readFileSync } from 'node:fs';
 import { effectiveSettings } from '../../config/describe.ts';
+import type { About } from '../../client/records.ts';
 import { loadConfig } from '../../config/load-config.ts';
 import { type Register, addCommand } from '../command.ts';
 import { ExitCode, UsageError } from '../exit-code.ts';
@@ -52,7 +53,6 @@ async function status(session: Session): Promise<number> {
   const { client, output, target } = session;
   const readiness = await client.readiness();
   const about = target.token === null ? null : await client.about();
-  const gaps = about?.driver.gaps ?? [];
   const text = fields(output, [
     ['address', client.url],
     ['ready', readiness.isReady ? output.style('green', 'yes') : `no: ${readiness.reasons.join('; ')}`],
@@ -65,16 +65,19 @@ async function status(session: Session): Promise<number> {
           ['version', `Berth ${about.version}, Node.js ${about.node}`],
           ['driver', about.driver.name],
         ] as const)),
-    ...gaps.map(
-      ({ name, isAccepted, reason }) =>
-        [
-          'gap',
-          `${name}${isAccepted ? ' (accepted)' : ''}${reason === undefined ? '' : `: ${reason}`}`,
-        ] as const,
-    ),
+    ...gapRows(about?.driver.gaps ?? []),
   ]);
   output.result({ url: client.url, ...readiness, tokenFrom: target.tokenFrom, about }, text);
   return readiness.isReady ? ExitCode.ok : ExitCode.failure;
+}
+
+/** One row a reason: a driver without isolation has the same one for all that it lacks. */
+function gapRows(gaps: About['driver']['gaps']): (readonly ['gap', string])[] {
+  const byReason = Map.groupBy(gaps, ({ reason }) => reason ?? '');
+  return [...byReason].map(([reason, group]) => {
+    const names = group.map(({ name, isAccepted }) => `${name}${isAccepted ? ' (accepted)' : ''}`);
+    return ['gap', `${names.join(', ')}${reason === '' ? '' : `: ${reason}`}`];
+  });
 }
 
 async function limits({ client, output }: Session): Promise<void> {
