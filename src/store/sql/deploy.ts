@@ -5,7 +5,9 @@ import type { FunctionRecord, Revision } from '../../contracts/model.ts';
 import type { FunctionStore } from '../store.ts';
 import { codeBlobs, type CodeBlobs } from './code.ts';
 import type { StoreContext } from './context.ts';
+import { collectInSteps } from './deletion.ts';
 import { findFunction, functionOf } from './function-rows.ts';
+import { liveTenant } from './live-tenant.ts';
 import { findRevision, insertRevision, pruneRevisions, revisionOf } from './revisions.ts';
 import type { FunctionsTable, RevisionsTable, Schema } from './schema.ts';
 import { type FunctionKey, replaceSecrets, sealSettings, settingsChange } from './settings.ts';
@@ -26,7 +28,7 @@ export async function deploy(
     const revision = await takeRevision(transaction, { context, request, row, blobs });
     const change = await settingsChange(transaction, { sealer: context.sealer, key, row, settings });
     if (found !== undefined && !change.isChange && row.active_revision === revision.id) {
-      return { fn: row, revision };
+      return { fn: row, revision, unused: [] };
     }
     const fn = await transaction
       .updateTable('functions')
@@ -42,10 +44,12 @@ export async function deploy(
       .returningAll()
       .executeTakeFirstOrThrow();
     if (change.secrets !== null) await replaceSecrets(transaction, key, change.secrets);
-    await pruneRevisions(transaction, { ...key, active: request.revision.id, keep: request.keepRevisions });
+    const { keepRevisions: keep } = request;
+    const unused = await pruneRevisions(transaction, { ...key, active: request.revision.id, keep });
     changed({ kind: 'function', tenant: key.tenant, fn: key.fn });
-    return { fn, revision };
+    return { fn, revision, unused };
   });
+  await collectInSteps(context, key.tenant, rows.unused);
   return { fn: await functionOf(context.sealer, rows.fn), revision: revisionOf(rows.revision) };
 }
 
@@ -54,11 +58,7 @@ async function insertFunction(
   options: { readonly context: StoreContext; readonly key: FunctionKey; readonly request: DeployRequest },
 ): Promise<Selectable<FunctionsTable>> {
   const { context, key, request } = options;
-  const tenant = await transaction
-    .selectFrom('tenants')
-    .select('function_count')
-    .where('id', '=', key.tenant)
-    .executeTakeFirst();
+  const tenant = await liveTenant(transaction, key.tenant);
   if (tenant === undefined) throw noTenant(key.tenant);
   if (tenant.function_count >= request.maxFunctions) {
     throw new BerthError('LIMIT_REACHED', { name: 'functions', limit: request.maxFunctions });

@@ -2,8 +2,9 @@ import type { Selectable, Transaction, Updateable } from 'kysely';
 import { BerthError } from '../../contracts/errors.ts';
 import type { FunctionRecord } from '../../contracts/model.ts';
 import type { FunctionSettings, FunctionStore } from '../store.ts';
-import { collectCode, hashesOf } from './code.ts';
+import { hashesOf } from './code.ts';
 import { rowsOf, type StoreContext } from './context.ts';
+import { collectInSteps } from './deletion.ts';
 import { deploy } from './deploy.ts';
 import { findFunction, functionOf, noFunction } from './function-rows.ts';
 import { findRevision, revisionStore } from './revisions.ts';
@@ -106,23 +107,25 @@ async function activate(
 }
 
 async function deleteFunction(context: StoreContext, key: FunctionKey): Promise<boolean> {
-  return context.writer.write(async (transaction, changed) => {
-    if ((await findFunction(transaction, key)) === undefined) return false;
+  const unused = await context.writer.write(async (transaction, changed) => {
+    if ((await findFunction(transaction, key)) === undefined) return null;
     const hashes = await hashesOf(transaction, key);
     await transaction
       .deleteFrom('functions')
       .where('tenant', '=', key.tenant)
       .where('name', '=', key.fn)
       .execute();
-    await collectCode(transaction, key.tenant, hashes);
     await transaction
       .updateTable('tenants')
       .set(({ eb }) => ({ function_count: eb('function_count', '-', 1) }))
       .where('id', '=', key.tenant)
       .execute();
     changed({ kind: 'function', ...key });
-    return true;
+    return hashes;
   });
+  if (unused === null) return false;
+  await collectInSteps(context, key.tenant, unused);
+  return true;
 }
 
 async function setSecret(

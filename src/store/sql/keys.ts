@@ -5,6 +5,7 @@ import type { PlatformKey, TenantKey } from '../../contracts/model.ts';
 import type { Sealer } from '../sealer.ts';
 import type { KeyStore } from '../store.ts';
 import { type StoreContext, timeOf } from './context.ts';
+import { liveTenant } from './live-tenant.ts';
 import type { PlatformKeysTable, Schema, TenantKeysTable } from './schema.ts';
 import { noTenant } from './tenants.ts';
 
@@ -64,12 +65,7 @@ async function addTenantKey(
     revoked_at: key.revokedAt,
   };
   await writer.write(async (transaction, changed) => {
-    const tenant = await transaction
-      .selectFrom('tenants')
-      .select('id')
-      .where('id', '=', key.tenant)
-      .executeTakeFirst();
-    if (tenant === undefined) throw noTenant(key.tenant);
+    if ((await liveTenant(transaction, key.tenant)) === undefined) throw noTenant(key.tenant);
     const { numInsertedOrUpdatedRows } = await transaction
       .insertInto('tenant_keys')
       .values(row)

@@ -6,6 +6,7 @@ import type { LogRecord } from '../../contracts/model.ts';
 import type { LogQuery, LogStore } from '../store.ts';
 import { rowsOf, type StoreContext } from './context.ts';
 import { lockDeadline, patiently } from './patience.ts';
+import { GONE } from './live-tenant.ts';
 import type { LogsTable, Schema } from './schema.ts';
 
 const INSERT_ROWS = 200;
@@ -56,7 +57,12 @@ async function knownTenants(
   const known = new Set<string>();
   for (let start = 0; start < named.length; start += INSERT_ROWS) {
     const some = named.slice(start, start + INSERT_ROWS);
-    const rows = await db.selectFrom('tenants').select('id').where('id', 'in', some).execute();
+    const rows = await db
+      .selectFrom('tenants')
+      .select('id')
+      .where('id', 'in', some)
+      .where('state', '!=', GONE)
+      .execute();
     for (const { id } of rows) known.add(id);
   }
   return known;

@@ -1,7 +1,7 @@
 import type { Selectable, Transaction } from 'kysely';
 import type { FunctionName, RevisionId, TenantId } from '../../contracts/ids.ts';
 import type { Revision } from '../../contracts/model.ts';
-import { type CodeBlobs, collectCode, hashesOf, insertCode, readCode } from './code.ts';
+import { type CodeBlobs, hashesOf, insertCode, readCode } from './code.ts';
 import type { FunctionStore } from '../store.ts';
 import type { StoreContext } from './context.ts';
 import type { RevisionsTable, Schema } from './schema.ts';
@@ -68,7 +68,7 @@ export async function insertRevision(
   return row;
 }
 
-/** Deletes the oldest revisions over `keep`, never the active one. */
+/** Deletes the oldest revisions over `keep`, never the active one. @returns hashes of code that may be unused now */
 export async function pruneRevisions(
   transaction: Transaction<Schema>,
   of: {
@@ -77,7 +77,7 @@ export async function pruneRevisions(
     readonly active: RevisionId;
     readonly keep: number;
   },
-): Promise<void> {
+): Promise<readonly string[]> {
   const { tenant, fn } = of;
   const rows = await transaction
     .selectFrom('revisions')
@@ -89,7 +89,7 @@ export async function pruneRevisions(
     .offset(Math.max(1, Math.trunc(of.keep)) - 1)
     .limit(PRUNE_ROWS)
     .execute();
-  if (rows.length === 0) return;
+  if (rows.length === 0) return [];
   const revisions = rows.map(({ id }) => id);
   const hashes = await hashesOf(transaction, { tenant, fn, revisions });
   await transaction
@@ -98,7 +98,7 @@ export async function pruneRevisions(
     .where('fn', '=', fn)
     .where('id', 'in', revisions)
     .execute();
-  await collectCode(transaction, tenant, hashes);
+  return hashes;
 }
 
 export function revisionOf(row: Selectable<RevisionsTable>): Revision {

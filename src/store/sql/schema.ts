@@ -4,6 +4,7 @@ import type { Generated } from 'kysely';
 export interface TenantsTable {
   id: string;
   name: string;
+  /** `active`, `suspended`, or `gone`: deleted, with what it had still being deleted */
   state: string;
   limits: string;
   /** JSON of an EgressPolicy */

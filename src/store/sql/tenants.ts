@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import type { Selectable, SelectQueryBuilder } from 'kysely';
 import { BerthError } from '../../contracts/errors.ts';
 import { DEFAULT_EGRESS_POLICY, type EgressPolicy } from '../../contracts/egress.ts';
 import type { TenantId } from '../../contracts/ids.ts';
@@ -6,8 +6,10 @@ import type { LimitOverrides } from '../../contracts/limits.ts';
 import type { Tenant } from '../../contracts/model.ts';
 import type { TenantStore } from '../store.ts';
 import { rowsOf, type StoreContext, textOf } from './context.ts';
+import { finishTenant } from './deletion.ts';
+import { GONE, isGone } from './live-tenant.ts';
 import { deleteLogsOf } from './logs.ts';
-import type { TenantsTable } from './schema.ts';
+import type { Schema, TenantsTable } from './schema.ts';
 
 export function tenantStore(context: StoreContext): TenantStore {
   const { db } = context;
@@ -16,11 +18,11 @@ export function tenantStore(context: StoreContext): TenantStore {
     updateTenant: (id, change) => updateTenant(context, id, change),
     deleteTenant: (id) => deleteTenant(context, id),
     async getTenant(id) {
-      const row = await db.selectFrom('tenants').selectAll().where('id', '=', id).executeTakeFirst();
+      const row = await tenants(db).where('id', '=', id).executeTakeFirst();
       return row === undefined ? null : tenantOf(row);
     },
     async listTenants(page) {
-      const query = db.selectFrom('tenants').selectAll().orderBy('id').limit(rowsOf(page));
+      const query = tenants(db).orderBy('id').limit(rowsOf(page));
       const rows = await (page.after === undefined ? query : query.where('id', '>', page.after)).execute();
       return rows.map(tenantOf);
     },
@@ -28,10 +30,15 @@ export function tenantStore(context: StoreContext): TenantStore {
       const { count } = await db
         .selectFrom('tenants')
         .select((sql) => sql.fn.countAll().as('count'))
+        .where('state', '!=', GONE)
         .executeTakeFirstOrThrow();
       return Number(count);
     },
   };
+}
+
+function tenants(db: StoreContext['db']): SelectQueryBuilder<Schema, 'tenants', Selectable<TenantsTable>> {
+  return db.selectFrom('tenants').selectAll().where('state', '!=', GONE);
 }
 
 export function noTenant(id: string): BerthError {
@@ -39,9 +46,11 @@ export function noTenant(id: string): BerthError {
 }
 
 async function createTenant(
-  { writer, clock, logs }: StoreContext,
+  context: StoreContext,
   tenant: Parameters<TenantStore['createTenant']>[0],
 ): Promise<Tenant> {
+  const { db, writer, clock, logs } = context;
+  if (await isGone(db, tenant.id)) await finishTenant(context, tenant.id);
   const created = await writer.write(async (transaction, changed) => {
     const now = clock.now();
     const row: TenantsTable = {
@@ -89,6 +98,7 @@ async function updateTenant(
         ...(tokensValidFrom === undefined ? {} : { tokens_valid_from: tokensValidFrom }),
       })
       .where('id', '=', id)
+      .where('state', '!=', GONE)
       .returningAll()
       .executeTakeFirst();
     if (row === undefined) throw noTenant(id);
@@ -97,21 +107,25 @@ async function updateTenant(
   });
 }
 
-async function deleteTenant({ writer, logs }: StoreContext, id: TenantId): Promise<boolean> {
-  await deleteLogsOf(logs, id);
-  const isDeleted = await writer.write(async (transaction, changed) => {
-    const { numDeletedRows } = await transaction
-      .deleteFrom('tenants')
+async function deleteTenant(context: StoreContext, id: TenantId): Promise<boolean> {
+  const { writer, log } = context;
+  const isMarked = await writer.write(async (transaction, changed) => {
+    const { numUpdatedRows } = await transaction
+      .updateTable('tenants')
+      .set({ state: GONE })
       .where('id', '=', id)
+      .where('state', '!=', GONE)
       .executeTakeFirstOrThrow();
-    if (numDeletedRows === 0n) return false;
+    if (numUpdatedRows === 0n) return false;
     changed({ kind: 'tenant', tenant: id });
     changed({ kind: 'keys', tenant: id });
     return true;
   });
-  // What was logged between the two; after this, lines of a tenant that is gone are not taken any more.
-  if (isDeleted) await deleteLogsOf(logs, id);
-  return isDeleted;
+  if (!isMarked) return false;
+  await finishTenant(context, id).catch((error: unknown) => {
+    log.warn({ err: error, tenant: id }, 'the rest of a deleted tenant stays until the next start');
+  });
+  return true;
 }
 
 function tenantOf(row: Selectable<TenantsTable>): Tenant {

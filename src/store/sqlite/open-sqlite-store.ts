@@ -6,6 +6,7 @@ import { Kysely, sql } from 'kysely';
 import type { Clock } from '../../kernel/clock.ts';
 import type { MasterKey } from '../master-key.ts';
 import { Sealer } from '../sealer.ts';
+import { finishDeletions } from '../sql/deletion.ts';
 import { checkMasterKey } from '../sql/key-check.ts';
 import { migrate } from '../sql/migrate.ts';
 import type { MigrationPart, SchemaTypes } from '../sql/migrations.ts';
@@ -52,7 +53,9 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     await db.destroy();
     throw error;
   }
-  return sqlStore({ db, logs, writer: new Writer(db, log), sealer, clock, log });
+  const context = { db, logs, writer: new Writer(db, log), sealer, clock, log };
+  await finishDeletions(context);
+  return sqlStore(context);
 }
 
 interface FileOptions {
