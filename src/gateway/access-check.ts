@@ -55,7 +55,7 @@ export class AccessCheck {
 
   #judge(principal: Principal, route: Route, request: IncomingMessage): Verdict {
     try {
-      this.#options.authorise(principal, 'run', route.tenant.id, route.fn.name);
+      this.#options.authorise(principal, 'run', route.tenant.id, route.fn);
     } catch (thrown) {
       const error = toBerthError(thrown);
       // The API hides what belongs to others; here the address is public, and the token is what is wrong.

@@ -19,7 +19,7 @@ beforeEach(() => {
 function meaning(url: string, host = '127.0.0.1:8787', of = resolver): string {
   const target = of.resolve(url, host);
   if (target instanceof FunctionTarget)
-    return `${target.route.tenant.id} ${target.route.fn.name} ${target.url} [${target.basePath}]`;
+    return `${target.route.tenant.id} ${target.route.fn} ${target.url} [${target.basePath}]`;
   return target instanceof BerthError ? target.code : target;
 }
 

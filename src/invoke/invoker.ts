@@ -2,14 +2,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { BerthError } from '../contracts/errors.ts';
-import type { TenantId } from '../contracts/ids.ts';
-import type { Access, FunctionRecord, Tenant } from '../contracts/model.ts';
+import type { FunctionName, TenantId } from '../contracts/ids.ts';
+import type { Access, Tenant } from '../contracts/model.ts';
 import type { Runnable } from '../sandboxes/sandboxes.ts';
 
 /** A function as the data path knows it, all in memory. */
 export interface Route {
   readonly tenant: Tenant;
-  readonly fn: FunctionRecord;
+  readonly fn: FunctionName;
   readonly access: Access;
   readonly runnable: Runnable;
 }

@@ -1,9 +1,10 @@
+import { queryObjects } from 'node:v8';
 import { describe, expect, it } from 'vitest';
 import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
 import { effectiveLimits } from '../contracts/limits.ts';
 import type { FunctionRecord, Revision, Tenant } from '../contracts/model.ts';
 import { decodeLoad } from '../kernel/frame-heads.ts';
-import { FakeClock } from '../kernel/testing/fake-clock.ts';
+import { FakeClock, settled } from '../kernel/testing/fake-clock.ts';
 import type { StoreChange, VersionedSecrets } from '../store/store.ts';
 import { createDirectory, type DirectoryStore } from './memory-directory.ts';
 
@@ -136,7 +137,7 @@ describe('the directory', () => {
     expect(directory.find('acme', 'hello')).toMatchObject({
       access: 'public',
       tenant: { id: acme },
-      fn: { name: hello },
+      fn: hello,
     });
     expect(directory.find('acme', 'missing')).toBeNull();
     expect(directory.find('__proto__', 'hello')).toBeNull();
@@ -242,6 +243,24 @@ describe('the directory', () => {
     store.secrets = { KEY: 'rotated' };
     expect(decodeLoad(await runnable.load()).spec.secrets).toEqual({ KEY: 'rotated' });
     expect(store.codeReads).toHaveLength(1);
+  });
+
+  it('keeps what routing needs in memory, and no settings', async () => {
+    class Settings {
+      readonly [name: string]: string;
+      readonly A = 'x';
+    }
+    const { store, directory } = await withHello();
+    store.putFunction('acme', 'large', {
+      activeRevision: revisionOf('b'),
+      env: new Settings(),
+      meta: new Settings(),
+    });
+    await directory.settled();
+    expect(directory.find('acme', 'large')?.access).toBe('public');
+    store.functions.clear();
+    await settled();
+    expect(queryObjects(Settings, { format: 'count' })).toBe(0);
   });
 
   it('loads code and settings of one version, also when it has not heard of a deploy yet', async () => {

@@ -82,23 +82,24 @@ class TenantEntry implements TenantState {
   }
 }
 
+/** What routing needs of a function, and no more: env and meta of all functions could be gigabytes. */
 class EntryRoute implements Route {
-  readonly fn: FunctionRecord;
+  readonly access: Route['access'];
   readonly runnable: StoredRunnable;
   readonly #entry: TenantEntry;
 
-  constructor(fn: FunctionRecord, runnable: StoredRunnable, entry: TenantEntry) {
-    this.fn = fn;
+  constructor(access: Route['access'], runnable: StoredRunnable, entry: TenantEntry) {
+    this.access = access;
     this.runnable = runnable;
     this.#entry = entry;
   }
 
-  get tenant(): Tenant {
-    return this.#entry.tenant;
+  get fn(): FunctionName {
+    return this.runnable.fn;
   }
 
-  get access(): Route['access'] {
-    return this.fn.access;
+  get tenant(): Tenant {
+    return this.#entry.tenant;
   }
 }
 
@@ -226,7 +227,7 @@ class Table implements MemoryDirectory {
       const fresh = new StoredRunnable({ fn, revision, tenantState: entry, store, cache: this.#cache });
       // Equal keys: a runnable that sandboxes know already goes on.
       const runnable = old?.runnable.key === fresh.key ? old.runnable : fresh;
-      entry.routes.set(name, new EntryRoute(fn, runnable, entry));
+      entry.routes.set(name, new EntryRoute(fn.access, runnable, entry));
       if (runnable === old?.runnable) return;
     }
     if (old !== undefined) this.#options.onRetire(old.runnable.key);

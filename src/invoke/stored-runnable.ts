@@ -40,7 +40,6 @@ export class StoredRunnable implements Runnable {
   readonly tenant: TenantId;
   readonly fn: FunctionName;
   readonly revision: RevisionId;
-  readonly #record: FunctionRecord;
   readonly #state: TenantState;
   readonly #store: RunnableStore;
   readonly #cache: CodeCache;
@@ -50,7 +49,6 @@ export class StoredRunnable implements Runnable {
     this.tenant = fn.tenant;
     this.fn = fn.name;
     this.revision = revision;
-    this.#record = fn;
     this.#state = tenantState;
     this.#store = store;
     this.#cache = cache;
@@ -92,17 +90,16 @@ export class StoredRunnable implements Runnable {
     return encodeLoad(spec, { code: code.code, sourceMap: code.sourceMap, codeCache: null });
   }
 
-  /** A record and the secrets of its version. */
+  /** A record and the secrets of its version. Read anew: what all functions have in settings is too much to be kept in memory. */
   async #settings(): Promise<{ record: FunctionRecord; secrets: VersionedSecrets['secrets'] }> {
-    let record: FunctionRecord | null = this.#record;
     for (let reads = 0; reads < MAX_READS; reads++) {
+      const record = await this.#store.getFunction(this.tenant, this.fn);
       const found = await this.#store.getVersionedSecrets(this.tenant, this.fn);
       if (found === null || record === null) {
         throw new BerthError('NOT_FOUND', { what: `function "${this.fn}"` });
       }
       const isSame = found.version === record.version && found.createdAt === record.createdAt;
       if (isSame) return { record, secrets: found.secrets };
-      record = await this.#store.getFunction(this.tenant, this.fn);
     }
     throw new BerthError('STORE_UNAVAILABLE');
   }

@@ -5,7 +5,7 @@ import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import type { FunctionName, RevisionId, TenantId } from '../../contracts/ids.ts';
 import { effectiveLimits, type LimitOverrides, type Limits } from '../../contracts/limits.ts';
-import type { Access, FunctionRecord, Tenant } from '../../contracts/model.ts';
+import type { Access, Tenant } from '../../contracts/model.ts';
 import { type Clock, systemClock } from '../../kernel/clock.ts';
 import type { Runnable } from '../../sandboxes/sandboxes.ts';
 import { createInvoker, type InvokerOptions } from '../http-invoker.ts';
@@ -32,23 +32,12 @@ export class FakeDirectory implements Directory {
 
   addFunction(tenant: string, name: string, access: Access = 'public'): Runnable {
     const { tenant: owner } = this.#tenants.get(tenant)!;
-    const fn: FunctionRecord = {
-      tenant: owner.id,
-      name: name as FunctionName,
-      access,
-      activeRevision: `r${'0'.repeat(24)}` as RevisionId,
-      env: {},
-      meta: {},
-      webtask: null,
-      version: 1,
-      createdAt: 1,
-      updatedAt: 1,
-    };
+    const fn = name as FunctionName;
     const runnable: Runnable = {
       key: `${tenant}/${name}/1`,
       tenant: owner.id,
-      fn: fn.name,
-      revision: fn.activeRevision!,
+      fn,
+      revision: `r${'0'.repeat(24)}` as RevisionId,
       limits: () => this.#tenants.get(tenant)!.limits,
       egress: () => 'public',
       load: () => Promise.resolve(Buffer.alloc(0)),

@@ -140,7 +140,7 @@ export class MemoryControl implements Used, Directory {
       egress: () => 'public' as const,
       load: () => Promise.reject(new Error('nothing is loaded in this test')),
     };
-    return { tenant: this.tenants.get(tenant)!, fn: record, access: record.access, runnable };
+    return { tenant: this.tenants.get(tenant)!, fn: record.name, access: record.access, runnable };
   }
 
   #kept(tenant: TenantId, name: FunctionName): Kept {
