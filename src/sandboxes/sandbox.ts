@@ -12,6 +12,7 @@ import type { SandboxLease } from './lease.ts';
 import { type Life, type LifeEffect, type LifeEvent, stepLife } from './life-cycle.ts';
 import { framesText, placeOf } from './place.ts';
 import type { Claimant, SandboxKeeper } from './sandbox-keeper.ts';
+import type { SandboxPlan } from './sandbox-plan.ts';
 import { SandboxProcess } from './sandbox-process.ts';
 import type { Runnable } from './sandboxes.ts';
 import type { SandboxServices } from './services.ts';
@@ -33,14 +34,6 @@ const VERDICT_MS = 1_000;
 const LOCATE_MS = 2_500;
 /** Longer than any driver's own limit for a change of limits. */
 const UPDATE_MS = 7_000;
-
-export interface SandboxPlan {
-  readonly heapMb: number;
-  readonly limits: SandboxLimits;
-  /** Started for the pool, not for a request that waits. */
-  readonly isRefill: boolean;
-  readonly places: SourcePlaces;
-}
 
 export class Sandbox {
   readonly id: SandboxId;
