@@ -236,7 +236,7 @@ export class TestPlatform {
     child.kill(signal);
     const code = await gone;
     // A supervisor that is killed leaves its server a moment to say so.
-    if (server !== null) await eventually(() => expectGone(server), 5_000);
+    if (server !== null) await eventually(() => expectGone(server), 30_000);
     return code;
   }
 
