@@ -191,6 +191,12 @@ export class TestPlatform {
     return Number(new URL(this.url).port);
   }
 
+  /** Of these processes, those that still are sandboxes of this platform. */
+  survivors(pids: readonly number[]): number[] {
+    const living = new Set([...this.sandboxes().values()].flat());
+    return pids.filter((pid) => living.has(pid));
+  }
+
   /** What is left of the platform on the host; empty once it has stopped. */
   leftovers(): string[] {
     const instance = instanceOf(this.dataDir);
