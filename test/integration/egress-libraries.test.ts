@@ -268,12 +268,15 @@ it('nodemailer, against SMTP on the port of submission', async () => {
   const heard: string[] = [];
   const smtp = createNet((socket) => {
     let isData = false;
+    let message = '';
     socket.on('error', () => socket.destroy());
     socket.write('220 mail.test ESMTP\r\n');
     socket.setEncoding('utf8').on('data', (text: string) => {
       heard.push(text);
       if (isData) {
-        if (!text.endsWith('\r\n.\r\n')) return;
+        // The end of the message may come in pieces of its own.
+        message += text;
+        if (!message.endsWith('\r\n.\r\n')) return;
         isData = false;
         return socket.write('250 taken\r\n');
       }
