@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BerthError } from '../contracts/errors.ts';
-import type { WheelEntry } from '../kernel/timer-wheel.ts';
+import { WheelEntry } from '../kernel/timer-wheel.ts';
 import type { Invocation, Runnable } from '../sandboxes/sandboxes.ts';
 import type { TenantGate } from './admission.ts';
 import { drainBody, refusedBounds } from './body-drain.ts';
@@ -35,7 +35,7 @@ const WAIT_GRACE_MS = 5_000;
 const exchangeKey = Symbol('exchange');
 type Tagged = ServerResponse & { [exchangeKey]?: Exchange };
 
-export abstract class Exchange implements WheelEntry, ExchangeSummary {
+export abstract class Exchange extends WheelEntry implements ExchangeSummary {
   readonly runnable: Runnable;
   readonly invocation: string;
   readonly startedAt: number;
@@ -61,6 +61,7 @@ export abstract class Exchange implements WheelEntry, ExchangeSummary {
   #isClosed = false;
 
   constructor({ context, runnable, request, response, options }: ExchangeParts) {
+    super();
     this.context = context;
     this.runnable = runnable;
     this.request = request;
@@ -129,7 +130,7 @@ export abstract class Exchange implements WheelEntry, ExchangeSummary {
     this.headAt = this.#progressAt;
   }
 
-  onDue(lateMs: number): void {
+  override onDue(lateMs: number): void {
     const idleMs = this.context.clock.monotonic() - this.#progressAt - lateMs;
     const limitMs = this.#limitMs();
     if (idleMs < limitMs) return this.context.wheel.schedule(this, limitMs - idleMs);

@@ -1,9 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from './testing/fake-clock.ts';
-import { TimerWheel } from './timer-wheel.ts';
+import { TimerWheel, WheelEntry } from './timer-wheel.ts';
 
-function entry(log: string[], name: string): { onDue(lateMs: number): void } {
-  return { onDue: (lateMs) => void log.push(`${name} ${lateMs}`) };
+class Entry extends WheelEntry {
+  readonly #call: (lateMs: number) => void;
+
+  constructor(call: (lateMs: number) => void) {
+    super();
+    this.#call = call;
+  }
+
+  override onDue(lateMs: number): void {
+    this.#call(lateMs);
+  }
+}
+
+function entry(log: string[], name: string): WheelEntry {
+  return new Entry((lateMs) => void log.push(`${name} ${lateMs}`));
 }
 
 describe('the timer wheel', () => {
@@ -83,12 +96,10 @@ describe('the timer wheel', () => {
     const clock = new FakeClock();
     const wheel = new TimerWheel(clock, 25);
     let calls = 0;
-    const again = {
-      onDue() {
-        calls += 1;
-        wheel.schedule(again, 100);
-      },
-    };
+    const again = new Entry(() => {
+      calls += 1;
+      wheel.schedule(again, 100);
+    });
     wheel.schedule(again, 100);
     await clock.advance(1_000);
     expect(calls).toBe(10);

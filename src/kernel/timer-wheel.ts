@@ -1,18 +1,23 @@
-/** One timer for many things that must be looked at now and then. Scheduling costs a set insertion; nothing scheduled costs nothing. */
+/** One timer for many things that must be looked at now and then. Scheduling costs an array push; nothing scheduled costs nothing. */
 import type { Clock } from './clock.ts';
 
-export interface WheelEntry {
-  /** @param lateMs how much later than due this call comes: the host itself was busy */
-  onDue(lateMs: number): void;
-}
-
 const SLOTS = 256;
+const NEVER = -1;
+
+/** Something that a wheel can call. It carries its own place: a Map would keep entries alive long after they have left (see `stream-table.ts`). */
+export abstract class WheelEntry {
+  /** The wheel's own, as `slotIndex`; an entry is in one wheel at most. */
+  dueTick = NEVER;
+  slotIndex = 0;
+  /** @param lateMs how much later than due this call comes: the host itself was busy */
+  abstract onDue(lateMs: number): void;
+}
 
 export class TimerWheel {
   readonly #clock: Clock;
   readonly #tickMs: number;
-  readonly #slots: Set<WheelEntry>[] = Array.from({ length: SLOTS }, () => new Set());
-  readonly #dueTicks = new Map<WheelEntry, number>();
+  readonly #slots: WheelEntry[][] = Array.from({ length: SLOTS }, () => []);
+  #size = 0;
   #tick: number;
   #cancel: (() => void) | null = null;
 
@@ -24,11 +29,11 @@ export class TimerWheel {
   }
 
   get size(): number {
-    return this.#dueTicks.size;
+    return this.#size;
   }
 
   has(entry: WheelEntry): boolean {
-    return this.#dueTicks.has(entry);
+    return entry.dueTick !== NEVER;
   }
 
   /** Calls the entry once after `delayMs`; an entry that is scheduled already moves. */
@@ -36,21 +41,27 @@ export class TimerWheel {
     this.remove(entry);
     if (this.#cancel === null) this.#tick = this.#present();
     const due = Math.max(this.#tick + 1, Math.ceil((this.#clock.monotonic() + delayMs) / this.#tickMs));
-    this.#dueTicks.set(entry, due);
-    this.#slots[due % SLOTS]!.add(entry);
+    entry.dueTick = due;
+    entry.slotIndex = this.#slots[due % SLOTS]!.push(entry) - 1;
+    this.#size += 1;
     this.#arm();
   }
 
   remove(entry: WheelEntry): void {
-    const due = this.#dueTicks.get(entry);
-    if (due === undefined) return;
-    this.#dueTicks.delete(entry);
-    this.#slots[due % SLOTS]!.delete(entry);
+    if (entry.dueTick === NEVER) return;
+    const slot = this.#slots[entry.dueTick % SLOTS]!;
+    const last = slot.pop()!;
+    if (last !== entry) {
+      slot[entry.slotIndex] = last;
+      last.slotIndex = entry.slotIndex;
+    }
+    entry.dueTick = NEVER;
+    this.#size -= 1;
   }
 
   /** Forgets all entries. */
   close(): void {
-    for (const entry of this.#dueTicks.keys()) this.remove(entry);
+    for (const slot of this.#slots) while (slot.length > 0) this.remove(slot[0]!);
     this.#cancel?.();
     this.#cancel = null;
   }
@@ -72,14 +83,15 @@ export class TimerWheel {
     const last = Math.min(present, this.#tick + SLOTS);
     for (let tick = this.#tick + 1; tick <= last; tick++) this.#callSlot(this.#slots[tick % SLOTS]!, present);
     this.#tick = Math.max(this.#tick, present);
-    if (this.#dueTicks.size > 0) this.#arm();
+    if (this.#size > 0) this.#arm();
   }
 
-  #callSlot(slot: Set<WheelEntry>, present: number): void {
-    if (slot.size === 0) return;
-    for (const entry of slot) {
-      const due = this.#dueTicks.get(entry);
-      if (due === undefined || due > present) continue;
+  /** Entries may schedule and remove themselves and each other meanwhile. */
+  #callSlot(slot: readonly WheelEntry[], present: number): void {
+    if (slot.length === 0) return;
+    for (const entry of slot.slice()) {
+      const due = entry.dueTick;
+      if (due === NEVER || due > present) continue;
       this.remove(entry);
       entry.onDue(Math.max(0, this.#clock.monotonic() - due * this.#tickMs));
     }

@@ -10,6 +10,7 @@ import {
 import { MalformedFrame } from '../kernel/frame-heads.ts';
 import { FrameParser } from '../kernel/frame-parser.ts';
 import { FrameWriter, type FrameSink } from '../kernel/frame-writer.ts';
+import { StreamTable } from '../kernel/stream-table.ts';
 import { Exchange, type ExchangeChannel } from './exchange.ts';
 import { decodeHead } from './request-head.ts';
 
@@ -33,7 +34,7 @@ export class RuntimeChannel implements ExchangeChannel {
   readonly #writer: FrameWriter;
   readonly #parser: FrameParser;
   readonly #handlers: ChannelHandlers;
-  readonly #exchanges = new Map<number, Exchange>();
+  readonly #exchanges = new StreamTable<Exchange>();
   #held: Exchange[] = [];
   /** Where the present chunk lies: what is kept of it must be copied. */
   #shared: ArrayBufferLike | null = null;
@@ -133,7 +134,7 @@ export class RuntimeChannel implements ExchangeChannel {
   #onRequest(flags: number, stream: number, payload: Buffer): void {
     const { head, body } = decodeHead(payload);
     const exchange = new Exchange(this, stream, { head, body: this.#kept(body), flags });
-    this.#exchanges.set(stream, exchange);
+    this.#exchanges.add(stream, exchange);
     this.#handlers.onRequest(exchange);
   }
 

@@ -7,7 +7,7 @@ import type { Limits } from '../contracts/limits.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { withDeadline } from '../kernel/deadline.ts';
-import { TimerWheel, type WheelEntry } from '../kernel/timer-wheel.ts';
+import { TimerWheel, WheelEntry } from '../kernel/timer-wheel.ts';
 import { judgeBlocked, judgeSpin, type UsageSample } from './blocked-judge.ts';
 import type { PlatformLog } from './services.ts';
 import type { Suspicion } from './verdict.ts';
@@ -78,7 +78,7 @@ export class Watchdog {
   }
 }
 
-class Watch implements WheelEntry {
+class Watch extends WheelEntry {
   readonly #sandbox: Watched;
   readonly #options: WatchdogOptions;
   readonly #wheel: TimerWheel;
@@ -95,6 +95,7 @@ class Watch implements WheelEntry {
   #isStopped = false;
 
   constructor(sandbox: Watched, options: WatchdogOptions, wheel: TimerWheel, onStop: () => void) {
+    super();
     this.#sandbox = sandbox;
     this.#options = options;
     this.#wheel = wheel;
@@ -119,7 +120,7 @@ class Watch implements WheelEntry {
     this.#firstSample = null;
   }
 
-  onDue(lateMs: number): void {
+  override onDue(lateMs: number): void {
     const { openCount, state } = this.#sandbox;
     if (state === 'gone') return this.stop();
     if (this.#pingedAt !== null) return this.#onUnanswered(lateMs);

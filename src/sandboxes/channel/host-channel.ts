@@ -18,6 +18,7 @@ import {
 import { decodeResponseHead, encodeRequestHead, MalformedFrame } from '../../kernel/frame-heads.ts';
 import { FrameParser } from '../../kernel/frame-parser.ts';
 import { FrameWriter } from '../../kernel/frame-writer.ts';
+import { StreamTable } from '../../kernel/stream-table.ts';
 import { RELEASE_FROM_BYTES, releaseWhole } from '../../kernel/spent-memory.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
 import type { Channel, ChannelEvents, InvocationRequest } from './channel.ts';
@@ -58,7 +59,7 @@ class HostChannel implements Channel {
   readonly #socket: Socket;
   readonly #events: ChannelEvents;
   readonly #writer: FrameWriter;
-  readonly #invocations = new Map<number, HostInvocation>();
+  readonly #invocations = new StreamTable<HostInvocation>();
   readonly #pings = new Set<number>();
   readonly #logMeter: LogMeter;
   readonly #hops: HopCount;
@@ -125,7 +126,7 @@ class HostChannel implements Channel {
       hops,
     });
     if (hops > 0) this.#hops.saw(hops);
-    this.#invocations.set(stream, invocation);
+    this.#invocations.add(stream, invocation);
     const flags = (isEnd ? FrameFlag.End : 0) | (isUpgrade ? FrameFlag.Upgrade : 0);
     this.#writer.send(
       FrameType.Request,
@@ -147,9 +148,7 @@ class HostChannel implements Channel {
 
   close(error: BerthError): void {
     this.#shut();
-    const open = [...this.#invocations.values()];
-    this.#invocations.clear();
-    for (const invocation of open) this.#failOne(invocation, error);
+    for (const invocation of this.#invocations.drain()) this.#failOne(invocation, error);
   }
 
   #failOne(invocation: HostInvocation, error: BerthError): void {
