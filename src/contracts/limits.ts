@@ -288,6 +288,18 @@ export const platformLimits = {
     unit: 'bytes',
     says: 'bodies of calls that bring code, of all tenants at the same time; more wait',
   },
+  jwksFreshMs: {
+    value: 60_000,
+    unit: 'ms',
+    says: 'how long a key set is believed that does not say so itself (Cache-Control: max-age)',
+  },
+  jwksFreshLeastMs: { value: 1_000, unit: 'ms', says: 'the same at least, whatever it says' },
+  jwksFreshMostMs: { value: 600_000, unit: 'ms', says: 'the same at most, whatever it says' },
+  jwksCoolDownMs: {
+    value: 1_000,
+    unit: 'ms',
+    says: 'time between two fetches of one key set; six times its own time where it answers slowly',
+  },
 } as const satisfies Record<string, FixedLimit>;
 
 export const defaultLimits: Limits = Object.freeze(

@@ -32,10 +32,14 @@ describe('a key set', () => {
   it('is fetched from a host that the operator allows, by plain http too', async () => {
     const { publicKey } = await generateKeyPair('ES256', { extractable: true });
     const set = { keys: [await exportJWK(publicKey)] };
-    const port = await serve((_, response) => response.end(JSON.stringify(set)));
-    expect(await createJwksFetch({ allow: [`127.0.0.1:${port}`] })(`http://127.0.0.1:${port}/jwks`)).toEqual(
-      set,
-    );
+    const port = await serve((_, response) => {
+      response
+        .setHeader('cache-control', 'public, max-age=300')
+        .setHeader('age', '60')
+        .end(JSON.stringify(set));
+    });
+    const fetch = createJwksFetch({ allow: [`127.0.0.1:${port}`] });
+    expect(await fetch(`http://127.0.0.1:${port}/jwks`)).toEqual({ json: set, freshMs: 240_000 });
   });
 
   it('is not fetched from addresses that are not public, however they are written', async () => {

@@ -24,17 +24,19 @@ describe('the cache of key sets', () => {
   let time: number;
   let fetches: number;
   let answer: () => Promise<unknown>;
+  let freshMs: number | null;
   let cache: JwksCache;
 
   beforeEach(() => {
     time = 1_000_000;
     fetches = 0;
+    freshMs = null;
     answer = () => Promise.resolve({ keys: [one] });
     cache = new JwksCache({
       clock: { now: () => time },
-      fetch: () => {
+      fetch: async () => {
         fetches += 1;
-        return answer();
+        return { json: await answer(), freshMs };
       },
     });
   });
@@ -42,10 +44,50 @@ describe('the cache of key sets', () => {
   it('fetches once for many, and again when the set is old', async () => {
     const found = await Promise.all(Array.from({ length: 20 }, () => cache.find(url, wanted('one'))));
     expect(found.every(({ keys }) => keys.length === 1)).toBe(true);
-    expect(found[0]!.until).toBe(time + 600_000);
+    expect(found[0]!.until).toBe(time + 60_000);
     expect(fetches).toBe(1);
-    time += 600_000;
+    time += 60_000;
     await cache.find(url, wanted('one'));
+    expect(fetches).toBe(2);
+  });
+
+  it.each([
+    [300_000, 300_000],
+    [0, 1_000],
+    [86_400_000, 600_000],
+  ])('believes a set that says %i ms for %i ms', async (says, ms) => {
+    freshMs = says;
+    const { until } = await cache.find(url, wanted('one'));
+    expect(until).toBe(time + ms);
+    answer = () => Promise.resolve({ keys: [two] });
+    time += ms - 1;
+    expect((await cache.find(url, wanted('one'))).keys).toHaveLength(1);
+    time += 1;
+    expect((await cache.find(url, wanted('one'))).keys).toEqual([]);
+  });
+
+  it('asks a set that answers slowly less often, and believes it until then', async () => {
+    freshMs = 0;
+    answer = () => {
+      time += 4_000;
+      return Promise.resolve({ keys: [one] });
+    };
+    const { until } = await cache.find(url, wanted('one'));
+    expect(until).toBe(time + 20_000);
+    time = until - 1;
+    expect((await cache.find(url, wanted('made-up'))).keys).toEqual([]);
+    expect(fetches).toBe(1);
+    time = until;
+    expect((await cache.find(url, wanted('one'))).keys).toHaveLength(1);
+    expect(fetches).toBe(2);
+  });
+
+  it('looks once for many tokens with unknown keys at the same time', async () => {
+    await cache.find(url, wanted('one'));
+    time += 1_000;
+    answer = () => Promise.resolve({ keys: [one, two] });
+    const found = await Promise.all(Array.from({ length: 20 }, () => cache.find(url, wanted('two'))));
+    expect(found.every(({ keys }) => keys.length === 1)).toBe(true);
     expect(fetches).toBe(2);
   });
 
@@ -54,7 +96,7 @@ describe('the cache of key sets', () => {
     answer = () => Promise.resolve({ keys: [one, two] });
     expect((await cache.find(url, wanted('two'))).keys).toEqual([]);
     expect(fetches).toBe(1);
-    time += 30_000;
+    time += 1_000;
     expect((await cache.find(url, wanted('two'))).keys).toHaveLength(1);
     expect(fetches).toBe(2);
     for (let n = 0; n < 50; n++) await cache.find(url, wanted(`made-up-${n}`));
@@ -66,10 +108,10 @@ describe('the cache of key sets', () => {
     await expect(cache.find(url, wanted('one'))).rejects.toThrow('cannot be fetched');
     await expect(cache.find(url, wanted('one'))).rejects.toThrow('cannot be fetched');
     expect(fetches).toBe(1);
-    time += 30_000;
+    time += 1_000;
     answer = () => Promise.resolve({ keys: [one] });
     await cache.find(url, wanted('one'));
-    time += 30_000;
+    time += 1_000;
     answer = () => Promise.reject(new Error('down'));
     expect((await cache.find(url, wanted('made-up'))).keys).toEqual([]);
     expect((await cache.find(url, wanted('one'))).keys).toHaveLength(1);

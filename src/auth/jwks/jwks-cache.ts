@@ -1,8 +1,9 @@
 /**
- * Key sets by their URL. A set is believed for a while; an unknown key makes us look again, but not more often than the
- * cool-down allows, for anybody can send tokens with made-up key ids.
+ * Key sets by their URL. A set is believed for as long as it says itself, within bounds; an unknown key makes us look again,
+ * but not more often than the cool-down allows, for anybody can send tokens with made-up key ids.
  */
 import type { CryptoKey } from 'jose';
+import { platformLimits } from '../../contracts/limits.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { JwksFetch } from './jwks-fetch.ts';
 import { KeySet, type WantedKey } from './key-set.ts';
@@ -10,8 +11,6 @@ import { KeySet, type WantedKey } from './key-set.ts';
 export interface JwksCacheOptions {
   readonly fetch: JwksFetch;
   readonly clock: Pick<Clock, 'now'>;
-  readonly maxAgeMs?: number;
-  readonly coolDownMs?: number;
   readonly maxSets?: number;
   /** Fetches under way at the same time, of all tenants. */
   readonly maxFetches?: number;
@@ -26,13 +25,17 @@ export interface FoundKeys {
 interface Entry {
   set: KeySet | null;
   /** milliseconds since 1970; of `set` */
-  fetchedAt: number;
-  triedAt: number;
+  believedUntil: number;
+  /** No fetch is begun before, milliseconds since 1970. */
+  coolUntil: number;
   fetching: Promise<void> | null;
   failure: unknown;
 }
 
-const DEFAULTS = { maxAgeMs: 600_000, coolDownMs: 30_000, maxSets: 1_000, maxFetches: 32 };
+const DEFAULTS = { maxSets: 1_000, maxFetches: 32 };
+/** A fetch holds one of the few places of all tenants: who answers slowly is asked so many times its time later again. */
+const REST_FACTOR = 6;
+const MAX_REST_MS = 30_000;
 
 export class JwksCache {
   readonly #options: Required<JwksCacheOptions>;
@@ -53,45 +56,59 @@ export class JwksCache {
       keys = (await entry.set?.find(wanted)) ?? [];
     }
     if (!this.#isFresh(entry)) throw new Error('the key set cannot be fetched', { cause: entry.failure });
-    return { keys, until: entry.fetchedAt + this.#options.maxAgeMs };
+    return { keys, until: entry.believedUntil };
   }
 
   #entry(url: string): Entry {
     const known = this.#entries.get(url);
     if (known !== undefined) return known;
     if (this.#entries.size >= this.#options.maxSets) this.#entries.delete(this.#entries.keys().next().value!);
-    const entry: Entry = { set: null, fetchedAt: 0, triedAt: -Infinity, fetching: null, failure: null };
+    const entry: Entry = { set: null, believedUntil: 0, coolUntil: 0, fetching: null, failure: null };
     this.#entries.set(url, entry);
     return entry;
   }
 
-  #isFresh({ set, fetchedAt }: Entry): boolean {
-    return set !== null && this.#options.clock.now() - fetchedAt < this.#options.maxAgeMs;
+  #isFresh({ set, believedUntil }: Entry): boolean {
+    return set !== null && this.#options.clock.now() < believedUntil;
   }
 
-  #mayTry({ triedAt }: Entry): boolean {
-    return this.#options.clock.now() - triedAt >= this.#options.coolDownMs;
+  #mayTry({ coolUntil }: Entry): boolean {
+    return this.#options.clock.now() >= coolUntil;
   }
 
   /** Never rejects; within the cool-down it does nothing. */
   async #fetch(url: string, entry: Entry): Promise<void> {
     if (entry.fetching !== null) return entry.fetching;
     if (!this.#mayTry(entry) || this.#fetches >= this.#options.maxFetches) return;
-    entry.triedAt = this.#options.clock.now();
     this.#fetches += 1;
-    entry.fetching = this.#options
-      .fetch(url)
-      .then((json) => {
-        entry.set = new KeySet(json);
-        entry.fetchedAt = this.#options.clock.now();
-      })
-      .catch((error: unknown) => {
-        entry.failure = error;
-      })
-      .finally(() => {
-        entry.fetching = null;
-        this.#fetches -= 1;
-      });
+    entry.fetching = this.#fetchNow(url, entry).finally(() => {
+      entry.fetching = null;
+      this.#fetches -= 1;
+    });
     return entry.fetching;
   }
+
+  async #fetchNow(url: string, entry: Entry): Promise<void> {
+    const { fetch, clock } = this.#options;
+    const startedAt = clock.now();
+    const cool = (): void => {
+      const restMs = Math.min((clock.now() - startedAt) * REST_FACTOR, MAX_REST_MS);
+      entry.coolUntil = startedAt + Math.max(platformLimits.jwksCoolDownMs.value, restMs);
+    };
+    try {
+      const { json, freshMs } = await fetch(url);
+      entry.set = new KeySet(json);
+      cool();
+      // Until it may be asked again, at least: otherwise a slow set would be refused most of the time.
+      entry.believedUntil = Math.max(clock.now() + believedMs(freshMs), entry.coolUntil);
+    } catch (error) {
+      entry.failure = error;
+      cool();
+    }
+  }
+}
+
+function believedMs(freshMs: number | null): number {
+  const { jwksFreshMs, jwksFreshLeastMs, jwksFreshMostMs } = platformLimits;
+  return Math.min(Math.max(freshMs ?? jwksFreshMs.value, jwksFreshLeastMs.value), jwksFreshMostMs.value);
 }

@@ -8,9 +8,17 @@ import { request as httpsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { callbackify } from 'node:util';
 import { isPublicAddress } from '../../kernel/ip-address.ts';
+import { freshForMs } from './freshness.ts';
 
-/** What the key set's address answered, parsed as JSON. Rejects on any failure. */
-export type JwksFetch = (url: string) => Promise<unknown>;
+export interface JwksAnswer {
+  /** parsed, not checked */
+  readonly json: unknown;
+  /** How long it says that it may be believed; null: it does not say */
+  readonly freshMs: number | null;
+}
+
+/** What the key set's address answered. Rejects on any failure. */
+export type JwksFetch = (url: string) => Promise<JwksAnswer>;
 
 export interface JwksFetchOptions {
   /** `host` or `host:port` from which key sets may come although it is not public or speaks plain http. */
@@ -41,7 +49,9 @@ export function createJwksFetch(options: JwksFetchOptions = {}): JwksFetch {
     if (refused !== null) throw new Error(refused);
     const signal = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const response = await open(url, options, signal);
-    return JSON.parse(await read(response, options.maxBytes ?? DEFAULT_MAX_BYTES)) as unknown;
+    const json: unknown = JSON.parse(await read(response, options.maxBytes ?? DEFAULT_MAX_BYTES));
+    const { 'cache-control': cacheControl, age } = response.headers;
+    return { json, freshMs: freshForMs(cacheControl, age) };
   };
 }
 

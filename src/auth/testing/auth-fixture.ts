@@ -80,7 +80,7 @@ export async function authFixture(options: { maxCached?: number } = {}) {
       fetched.push(url);
       const set = keySets.get(url);
       if (set === undefined) throw new Error('nothing is there');
-      return set;
+      return { json: set, freshMs: null };
     },
   });
   await ensurePlatformKey({ store: keys, clock });
