@@ -30,7 +30,7 @@ import {
 
 /** How long the channel's end waits for the driver's word, and the other way round. */
 const VERDICT_MS = 1_000;
-/** The driver has its own limit of about a second; this one is for a driver that does not keep it. */
+/** The driver has its own limit of two seconds; this one is for a driver that does not keep it. */
 const LOCATE_MS = 2_500;
 /** Longer than any driver's own limit for a change of limits. */
 const UPDATE_MS = 7_000;
