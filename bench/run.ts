@@ -21,7 +21,7 @@ const USAGE_EXIT_CODE = 64;
 const INTERRUPTED_EXIT_CODE = 130;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
-const help = `npm run bench -- [figure…] [--rounds N] [--json FILE]
+const help = `npm run bench -- [figure…] [--rounds N] [--driver NAME] [--json FILE]
 
 Figures (left out: all):
 ${Object.entries(figures)
@@ -29,6 +29,7 @@ ${Object.entries(figures)
   .join('\n')}
 
   --rounds N   rounds of each side, alternating (${DEFAULT_ROUNDS}; results that are kept have at least 5)
+  --driver NAME  jail, docker (which is docker+runc) or docker+runsc, on the engine of DOCKER_HOST (jail)
   --json FILE  where the results go (bench/out/<time>.json)
   --help       this text
 
@@ -37,11 +38,18 @@ Peers are installed from npm into bench/peers when they are missing, Debian's wr
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { rounds: { type: 'string' }, json: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      rounds: { type: 'string' },
+      driver: { type: 'string' },
+      json: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   const names = positionals.length === 0 || positionals.includes('all') ? Object.keys(figures) : positionals;
   const unknown = names.find((name) => figures[name] === undefined);
   const rounds = Number(values.rounds ?? DEFAULT_ROUNDS);
+  if (values.driver !== undefined)
+    process.env['BERTH_TEST_DRIVER'] = values.driver === 'docker' ? 'docker+runc' : values.driver;
   if (values.help === true) {
     console.log(help);
     return 0;

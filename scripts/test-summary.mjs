@@ -1,13 +1,13 @@
 /**
  * The last line of .ci/run: `N passed, N failed`. A skipped test and a failed step count as failed.
- * Usage: node scripts/test-summary.mjs <vitest's JSON report> [failed step…]
+ * Usage: node scripts/test-summary.mjs <vitest's JSON reports, separated by commas> [failed step…]
  */
 import { readFileSync } from 'node:fs';
 
-const [file, ...failedSteps] = process.argv.slice(2);
-const report = read(file);
-const assertions = report.testResults.flatMap((module) => module.assertionResults ?? []);
-const brokenModules = report.testResults.filter(
+const [files, ...failedSteps] = process.argv.slice(2);
+const testResults = files.split(',').flatMap((file) => read(file).testResults);
+const assertions = testResults.flatMap((module) => module.assertionResults ?? []);
+const brokenModules = testResults.filter(
   (module) =>
     module.status === 'failed' && !(module.assertionResults ?? []).some(({ status }) => status === 'failed'),
 );
@@ -20,7 +20,7 @@ for (const { name, message } of brokenModules)
 for (const step of failedSteps) console.log(`failed step: ${step}`);
 const found = of('failed').length + skipped.length + brokenModules.length;
 // "tests" failed without a failed test: an error outside of tests, or no report at all.
-const others = failedSteps.filter((step) => step !== 'tests' || found === 0).length;
+const others = failedSteps.filter((step) => !step.startsWith('tests') || found === 0).length;
 const passed = of('passed').length;
 const isEmpty = passed + found + others === 0;
 if (isEmpty) console.log('no test ran, which counts as failed here');

@@ -12,6 +12,11 @@ const settings = {
   form: formSchema.optional(),
   moduleKind: moduleKindSchema.optional(),
   access: accessSchema.optional(),
+  nodeRange: z
+    .string()
+    .max(256)
+    .optional()
+    .describe('`engines.node` of the package.json; the function runs on a Node that satisfies it'),
 };
 export const deployQuery = z.strictObject(settings);
 export const deployBody = z

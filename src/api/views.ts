@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { egressPolicySchema } from '../contracts/egress.ts';
 import { formSchema } from '../contracts/forms.ts';
+import { isolationTiers } from '../contracts/isolations.ts';
 import { limitNames, limitOverridesSchema } from '../contracts/limits.ts';
 import {
   type FunctionRecord,
@@ -27,6 +28,7 @@ export const tenantView = z.object({
   id: z.string(),
   name: z.string(),
   state: z.enum(['active', 'suspended']),
+  isolation: z.enum(isolationTiers),
   limits: limitOverridesSchema.describe("the tenant's own limits"),
   egress: egressPolicySchema.describe('where its code may connect to'),
   effectiveLimits: z.record(z.enum(limitNames), z.number()).describe('what is in force'),
@@ -61,6 +63,7 @@ export const revisionView = z.object({
   moduleKind: moduleKindSchema,
   language: z.enum(['javascript', 'typescript']),
   filename: z.string(),
+  nodeRange: z.string().nullable().describe('what `engines.node` said'),
   sourceBytes: z.number(),
   isActive: z.boolean(),
   createdAt: time,

@@ -15,6 +15,8 @@ export interface DeploySource {
   readonly entry?: string;
   readonly moduleKind?: ModuleKind;
   readonly sourceMap?: string;
+  /** `engines.node` of its package.json */
+  readonly nodeRange?: string;
   /** What the function is called unless the user says otherwise; null: the user must. */
   readonly name: string | null;
   readonly warnings: readonly string[];
@@ -57,22 +59,26 @@ async function plainFile(file: string): Promise<DeploySource> {
     source: readFileSync(file),
     filename: basename(file),
     name: nameOfFile(file),
+    ...nodeRangeOf(packageOf(dirname(file))),
     warnings: foreign.length === 0 ? [] : [warning],
   };
 }
 
 async function fromFile(file: string, output: Output): Promise<DeploySource> {
-  const packageType = packageOf(dirname(file)).type;
-  const work = bundle({ folder: dirname(file), entry: file, packageType });
-  return { ...(await output.during(`Bundling ${basename(file)}`, work)), name: nameOfFile(file) };
+  const found = packageOf(dirname(file));
+  const work = bundle({ folder: dirname(file), entry: file, packageType: found.type });
+  const bundled = await output.during(`Bundling ${basename(file)}`, work);
+  return { ...bundled, ...nodeRangeOf(found), name: nameOfFile(file) };
 }
 
 async function fromFolder(folder: string, output: Output): Promise<DeploySource> {
-  const { main, name, type } = packageOf(folder);
+  const found = packageOf(folder);
+  const { main, name, type } = found;
   const entry = entryOf(folder, main);
   const work = bundle({ folder, entry, packageType: type });
   const unscoped = name?.replace(/^@[^/]*\//, '') ?? basename(folder);
-  return { ...(await output.during(`Bundling ${basename(folder)}`, work)), name: unscoped };
+  const bundled = await output.during(`Bundling ${basename(folder)}`, work);
+  return { ...bundled, ...nodeRangeOf(found), name: unscoped };
 }
 
 /** `hello.ts` is called hello; `hello/index.ts` too. */
@@ -110,12 +116,13 @@ interface PackageFacts {
   readonly name: string | null;
   readonly main: readonly string[];
   readonly type: ModuleKind;
+  readonly nodeRange: string | null;
 }
 
 /** What the folder's package.json says. @throws UsageError when it is not JSON */
 function packageOf(folder: string): PackageFacts {
   const text = readIfThere(join(folder, 'package.json'));
-  if (text === null) return { name: null, main: [], type: 'commonjs' };
+  if (text === null) return { name: null, main: [], type: 'commonjs', nodeRange: null };
   let content: Record<string, unknown>;
   try {
     content = Object(JSON.parse(text)) as Record<string, unknown>;
@@ -124,7 +131,13 @@ function packageOf(folder: string): PackageFacts {
   }
   const main = [content['main'], content['module']].filter((path) => typeof path === 'string');
   const name = typeof content['name'] === 'string' && content['name'] !== '' ? content['name'] : null;
-  return { name, main, type: content['type'] === 'module' ? 'esm' : 'commonjs' };
+  const engines = Object(content['engines']) as Record<string, unknown>;
+  const nodeRange = typeof engines['node'] === 'string' ? engines['node'] : null;
+  return { name, main, type: content['type'] === 'module' ? 'esm' : 'commonjs', nodeRange };
+}
+
+function nodeRangeOf({ nodeRange }: PackageFacts): { readonly nodeRange?: string } {
+  return nodeRange === null ? {} : { nodeRange };
 }
 
 function readIfThere(file: string): string | null {

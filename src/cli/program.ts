@@ -4,6 +4,7 @@ import { type Program, type Register, addGlobalOptions } from './command.ts';
 import { registerDeploy } from './commands/deploy.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerFunctions } from './commands/function.ts';
+import { registerImages } from './commands/image.ts';
 import { registerKeys } from './commands/key.ts';
 import { registerLogs } from './commands/log.ts';
 import { registerPlatform } from './commands/platform.ts';
@@ -25,6 +26,7 @@ const all: readonly Register[] = [
   registerTokens,
   registerPlatform,
   registerDoctor,
+  registerImages,
 ];
 
 /** Throws CommanderError in place of ending the process; errors are printed by who runs it. */

@@ -1,5 +1,6 @@
 /** The typed client of `/v1`. Every call throws ClientError; all take a signal in their last argument where they can be long. */
 import { z } from 'zod';
+import type { IsolationTier } from '../contracts/isolations.ts';
 import { FunctionClient } from './function-client.ts';
 import { LogClient } from './log-client.ts';
 import { pages } from './pages.ts';
@@ -29,6 +30,7 @@ export interface TenantChange {
   readonly limits?: Readonly<Record<string, number>>;
   /** Replaced as a whole. */
   readonly egress?: 'public' | 'none' | readonly string[];
+  readonly isolation?: IsolationTier;
 }
 
 export type NewKey =
@@ -58,6 +60,15 @@ export class BerthClient {
     return this.#transport.json(limitsSchema, { path: ['v1', 'limits'] });
   }
 
+  /** All sandboxes are made anew. @returns the versions of Node that they have from now on */
+  rollout(signal?: AbortSignal): Promise<{ nodeVersions: string[] }> {
+    return this.#transport.json(z.object({ nodeVersions: z.array(z.string()) }), {
+      method: 'POST',
+      path: ['v1', 'rollout'],
+      signal,
+    });
+  }
+
   rotatePlatformKey(): Promise<{ id: string }> {
     return this.#transport.json(z.object({ id: z.string() }), {
       method: 'POST',
@@ -80,6 +91,7 @@ export class BerthClient {
     readonly name?: string;
     readonly limits?: Readonly<Record<string, number>>;
     readonly egress?: 'public' | 'none' | readonly string[];
+    readonly isolation?: IsolationTier;
   }): Promise<TenantRecord> {
     return this.#transport.json(tenantSchema, { method: 'POST', path: ['v1', 'tenants'], body: tenant });
   }

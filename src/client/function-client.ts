@@ -20,6 +20,8 @@ export interface DeployInput {
   readonly entry?: string;
   readonly form?: Form;
   readonly moduleKind?: ModuleKind;
+  /** `engines.node` of the package.json */
+  readonly nodeRange?: string;
   readonly sourceMap?: string;
   readonly access?: Access;
   readonly env?: Readonly<Record<string, string>>;

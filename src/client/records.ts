@@ -1,6 +1,7 @@
 /** What the API answers, checked where it comes in. Fields that a newer platform adds are let through. */
 import { z } from 'zod';
 import { formSchema } from '../contracts/forms.ts';
+import { isolationTiers } from '../contracts/isolations.ts';
 import { errorDefinitions, type ErrorCode } from '../contracts/errors.ts';
 
 const text = z.record(z.string(), z.string());
@@ -12,6 +13,7 @@ export const tenantSchema = z.object({
   id: z.string(),
   name: z.string(),
   state: z.enum(['active', 'suspended']),
+  isolation: z.enum(isolationTiers).default('standard'),
   limits: numbers,
   effectiveLimits: numbers.optional(),
   egress: z.union([z.string(), z.array(z.string())]).optional(),
@@ -44,6 +46,7 @@ export const revisionSchema = z.object({
   moduleKind: z.enum(['commonjs', 'esm']),
   language: z.enum(['javascript', 'typescript']),
   filename: z.string(),
+  nodeRange: z.string().nullable().default(null),
   sourceBytes: z.number(),
   isActive: z.boolean(),
   createdAt: time,

@@ -149,7 +149,7 @@ describe('what is wrong', () => {
     expect(told).toContain('Did you mean --port?');
     expect(told).toContain('--grace-ms: must be an integer from 0 to 900000');
     expect(told).toContain('PORT: must be an integer from 0 to 65535');
-    expect(told).toContain('BERTH_DRIVER: must be one of auto, jail, process');
+    expect(told).toContain('BERTH_DRIVER: must be one of auto, jail, docker, process');
   });
 
   it.each([

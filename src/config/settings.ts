@@ -49,7 +49,26 @@ const ownSettings = {
     'take the client address and scheme from X-Forwarded-For and X-Forwarded-Proto; only behind a proxy of your own',
   ),
   dataDir: set(path, 'data', 'folder of the database, the keys and the operator token', { isPath: true }),
-  driver: set(oneOf(['auto', 'jail', 'process']), 'auto', 'what makes sandboxes; process gives no isolation'),
+  driver: set(
+    oneOf(['auto', 'jail', 'docker', 'process']),
+    'auto',
+    'what makes sandboxes; auto is jail; process gives no isolation',
+  ),
+  'docker.host': set(
+    matching(/^unix:\/\/\/[^\0]{1,4096}$/, 'unix:// and the path of a socket'),
+    'unix:///var/run/docker.sock',
+    'where the Docker Engine listens; who can speak to it is root on its host',
+  ),
+  'docker.runtime': set(
+    oneOf(['runc', 'runsc', 'any']),
+    'runc',
+    'OCI runtime of sandboxes: runc; runsc (gVisor) for all; any: runc, and runsc for tenants with isolation hardened',
+  ),
+  'docker.channel': set(
+    oneOf(['auto', 'socket', 'stdio']),
+    'auto',
+    'how the platform talks to a container: over a mounted socket, or its standard streams where none can be mounted',
+  ),
   acceptGaps: set(
     listOf(oneOf(isolations)),
     [],
@@ -138,6 +157,7 @@ export type Config = { readonly [name in Plain]: FlatConfig[name] } & {
   readonly pool: In<'pool'>;
   readonly log: In<'log'>;
   readonly egress: In<'egress'>;
+  readonly docker: In<'docker'>;
   /** The operator's limits for tenants that have none of their own. */
   readonly limits: In<'limits'>;
 };

@@ -271,6 +271,21 @@ export const errorDefinitions = {
     text: 'This host cannot give {gaps} with the driver {driver}, so more than one tenant is refused.',
     wayOut: 'Mend the host, choose another driver, or accept the gap by name: acceptGaps={gaps}.',
   },
+  ISOLATION_UNAVAILABLE: {
+    status: 409,
+    fault: 'platform',
+    retry: false,
+    text: 'The driver {driver} makes no sandboxes of the isolation "{isolation}" here.',
+    wayOut: 'Set docker.runtime to any (or runsc) on an engine that has gVisor, or choose another isolation.',
+  },
+  NODE_UNAVAILABLE: {
+    status: 400,
+    fault: 'tenant',
+    retry: false,
+    text: 'No sandbox runs a Node.js that satisfies "{range}"; there are {versions}.',
+    wayOut:
+      'Change engines.node in package.json, or ask the operator for that version (berth image build --node).',
+  },
   SANDBOX_START_FAILED: {
     status: 503,
     fault: 'platform',

@@ -19,3 +19,10 @@ export const isolations = [
   'dies-with-platform',
 ] as const;
 export type Isolation = (typeof isolations)[number];
+
+/**
+ * How strong a tenant's wall is. `standard`: the host's kernel, behind every isolation above. `hardened`: system calls end
+ * in a kernel of the sandbox's own (gVisor).
+ */
+export const isolationTiers = ['standard', 'hardened'] as const;
+export type IsolationTier = (typeof isolationTiers)[number];

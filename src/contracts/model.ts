@@ -2,6 +2,7 @@
 import type { EgressPolicy } from './egress.ts';
 import type { Form, ModuleKind } from './forms.ts';
 import type { FunctionName, KeyId, RevisionId, TenantId } from './ids.ts';
+import type { IsolationTier } from './isolations.ts';
 import type { LimitOverrides } from './limits.ts';
 
 export interface Tenant {
@@ -11,6 +12,8 @@ export interface Tenant {
   readonly limits: LimitOverrides;
   /** Where its code may connect to. */
   readonly egress: EgressPolicy;
+  /** How strong the wall around its sandboxes is. */
+  readonly isolation: IsolationTier;
   /** Tokens of this tenant issued before this time (whole seconds count) are refused. 0: none. */
   readonly tokensValidFrom: number;
   readonly createdAt: number;
@@ -26,6 +29,8 @@ export interface FunctionRecord {
   readonly access: Access;
   /** null after a create without code; then calls answer NOT_FOUND */
   readonly activeRevision: RevisionId | null;
+  /** of the active revision */
+  readonly nodeRange: string | null;
   readonly env: Readonly<Record<string, string>>;
   /** webtask's metadata: free string pairs */
   readonly meta: Readonly<Record<string, string>>;
@@ -62,6 +67,8 @@ export interface Revision {
   readonly language: Language;
   readonly evaluate: 'script' | 'module';
   readonly filename: string;
+  /** `engines.node` of the package.json that it was deployed with; null: any Node will do */
+  readonly nodeRange: string | null;
   readonly sourceBytes: number;
   readonly createdAt: number;
 }

@@ -19,7 +19,7 @@ export interface ControlDeps {
   readonly acceptedGaps: readonly Isolation[];
   /** Resolves when the routing table has taken in every change that the store has announced until now. */
   readonly directorySettled: () => Promise<void>;
-  readonly sandboxes: Pick<Sandboxes, 'applyLimits' | 'evict'>;
+  readonly sandboxes: Pick<Sandboxes, 'applyLimits' | 'evict' | 'facts' | 'rollout'>;
   /** Says why a tenant's JWKS address is refused, or null. Left out: it must be https and public. */
   readonly refuseJwksUrl?: (url: URL) => string | null;
   readonly clock: Pick<Clock, 'now'>;

@@ -2,6 +2,7 @@
 import type { EgressPolicy } from '../contracts/egress.ts';
 import type { Form, ModuleKind } from '../contracts/forms.ts';
 import type { FunctionName, KeyId, RevisionId, TenantId } from '../contracts/ids.ts';
+import type { IsolationTier } from '../contracts/isolations.ts';
 import type { LimitOverrides, Limits } from '../contracts/limits.ts';
 import type { FunctionRecord, Revision, Tenant, UsageEntry } from '../contracts/model.ts';
 import type { FunctionSettings, Page } from '../store/store.ts';
@@ -15,6 +16,8 @@ export interface DeployRequest {
   readonly moduleKind?: ModuleKind;
   readonly form?: Form;
   readonly sourceMap?: Uint8Array;
+  /** `engines.node` of its package.json */
+  readonly nodeRange?: string;
   readonly settings: FunctionSettings;
 }
 
@@ -33,17 +36,18 @@ export interface TenantKeyView {
 }
 
 export interface Control {
-  /** @throws BerthError CONFLICT, ISOLATION_GAP when the driver's facts allow only one tenant */
+  /** @throws BerthError CONFLICT, ISOLATION_GAP when the driver's facts allow only one tenant, ISOLATION_UNAVAILABLE */
   createTenant(tenant: {
     readonly id: TenantId;
     readonly name?: string;
     readonly limits?: LimitOverrides;
     readonly egress?: EgressPolicy;
+    readonly isolation?: IsolationTier;
   }): Promise<Tenant>;
   getTenant(id: TenantId): Promise<Tenant>;
   listTenants(page: Page): Promise<readonly Tenant[]>;
-  /** Limits and egress are replaced as a whole and take effect on live sandboxes before this resolves; suspending kills the
-   *  tenant's sandboxes. */
+  /** Limits and egress are replaced as a whole and take effect on live sandboxes before this resolves; suspending kills the tenant's
+   *  sandboxes; another isolation replaces them. @throws BerthError ISOLATION_UNAVAILABLE */
   updateTenant(
     id: TenantId,
     change: {
@@ -51,6 +55,7 @@ export interface Control {
       readonly state?: Tenant['state'];
       readonly limits?: LimitOverrides;
       readonly egress?: EgressPolicy;
+      readonly isolation?: IsolationTier;
     },
   ): Promise<Tenant>;
   deleteTenant(id: TenantId): Promise<void>;
@@ -59,7 +64,7 @@ export interface Control {
   /** What the tenant used in the last `days` days (UTC), today included; by day. */
   usage(id: TenantId, days: number): Promise<readonly UsageEntry[]>;
 
-  /** Atomic: on any error nothing was changed. @throws BerthError CODE_INVALID, CODE_TOO_LARGE, FORM_UNKNOWN, NOT_FOUND, LIMIT_REACHED */
+  /** Atomic: on any error nothing was changed. @throws BerthError CODE_INVALID, CODE_TOO_LARGE, FORM_UNKNOWN, NODE_UNAVAILABLE, NOT_FOUND, LIMIT_REACHED */
   deploy(request: DeployRequest): Promise<Deployed>;
   getFunction(tenant: TenantId, name: FunctionName): Promise<FunctionRecord>;
   listFunctions(tenant: TenantId, page: Page): Promise<readonly FunctionRecord[]>;
@@ -104,6 +109,8 @@ export interface Control {
   revokeToken(tenant: TenantId | null, jti: string, expiresAt: number | null): Promise<void>;
   /** Refuses all tokens of the tenant issued until now. */
   revokeAllTokens(tenant: TenantId): Promise<void>;
+  /** All sandboxes are made anew of what the driver now has (a patched Node). @returns the versions of Node of now */
+  rollout(): Promise<{ readonly nodeVersions: readonly string[] }>;
   /** A new platform key signs from now on; the old ones go on verifying until revoked. */
   rotatePlatformKey(): Promise<{ readonly id: KeyId }>;
   /** Refuses at once all tokens made with it. Idempotent. @throws BerthError NOT_FOUND, KEY_IN_USE when it is the one that signs */

@@ -11,6 +11,7 @@ import type { Store } from '../store/store.ts';
 import type { ControlDeps } from './control-deps.ts';
 import type { Control } from './control.ts';
 import { createControl } from './create-control.ts';
+import { factsOf } from '../drivers/testing/facts.ts';
 
 const acme = tenantIdSchema.parse('acme');
 const hello = functionNameSchema.parse('hello');
@@ -35,13 +36,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-const noGaps: DriverFacts = {
-  driver: 'jail',
-  isUsable: true,
-  reason: null,
-  gaps: new Map(),
-  cgroupVersion: 2,
-};
+const noGaps: DriverFacts = factsOf();
 
 function deps(change: Partial<ControlDeps> = {}): ControlDeps {
   return {
@@ -69,6 +64,8 @@ function deps(change: Partial<ControlDeps> = {}): ControlDeps {
     sandboxes: {
       applyLimits: async () => void events.push('limits applied'),
       evict: async () => void events.push('evicted'),
+      facts: () => noGaps,
+      rollout: async () => noGaps,
     },
     clock,
     random: (size) => Buffer.alloc(size, 9),

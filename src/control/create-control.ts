@@ -15,5 +15,9 @@ export function createControl(deps: ControlDeps): Control {
     ...createSecretControl(deps),
     ...createKeyControl(deps),
     ...createTokenControl(deps),
+    async rollout() {
+      const { nodeVersions } = await deps.sandboxes.rollout();
+      return { nodeVersions };
+    },
   };
 }

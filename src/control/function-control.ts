@@ -4,6 +4,7 @@ import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
 import type { Limits } from '../contracts/limits.ts';
 import { effectiveLimits } from '../contracts/limits.ts';
 import type { FunctionRecord, Revision } from '../contracts/model.ts';
+import { isNodeRange, nodeVersionFor } from '../modules/node-range.ts';
 import type { DeploySource, Prepared } from '../modules/preparer.ts';
 import type { Control, Deployed, DeployRequest } from './control.ts';
 import { type ControlDeps, what } from './control-deps.ts';
@@ -83,10 +84,12 @@ async function deploy(deps: ControlDeps, request: DeployRequest): Promise<Deploy
   const limits = await limitsOf(deps, request.tenant);
   for (const part of [request.source, request.sourceMap]) checkCodeSize(part, limits);
   checkSettings(request.settings, limits);
+  const nodeRange = nodeRangeOf(deps, request);
   const { prepared, ...shape } = await prepare(deps, request);
   const revision = {
     ...shape,
-    id: revisionIdOf({ prepared, ...shape }),
+    id: revisionIdOf({ prepared, ...shape }, nodeRange),
+    nodeRange,
     tenant: request.tenant,
     fn: request.fn,
     sourceBytes: prepared.source.byteLength,
@@ -99,6 +102,18 @@ async function deploy(deps: ControlDeps, request: DeployRequest): Promise<Deploy
     maxFunctions: limits.functions,
   });
   return settled(deps, deployed);
+}
+
+/** @throws BerthError BAD_REQUEST, NODE_UNAVAILABLE */
+function nodeRangeOf({ sandboxes }: ControlDeps, { nodeRange }: DeployRequest): string | null {
+  if (nodeRange === undefined) return null;
+  if (!isNodeRange(nodeRange)) {
+    const reason = `"${nodeRange.slice(0, 100)}" is no range of versions, as engines.node of package.json has it`;
+    throw new BerthError('BAD_REQUEST', { reason });
+  }
+  const { nodeVersions } = sandboxes.facts();
+  if (nodeVersionFor(nodeRange, nodeVersions) !== null) return nodeRange;
+  throw new BerthError('NODE_UNAVAILABLE', { range: nodeRange, versions: nodeVersions.join(', ') });
 }
 
 function checkCodeSize(part: Uint8Array | undefined, limits: Limits): void {

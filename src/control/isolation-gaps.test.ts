@@ -1,14 +1,10 @@
 import { expect, it } from 'vitest';
 import type { DriverFacts, Isolation } from '../drivers/driver.ts';
+import { factsOf } from '../drivers/testing/facts.ts';
 import { openGaps, refuseSharedGaps } from './isolation-gaps.ts';
 
-const facts = (...gaps: readonly Isolation[]): DriverFacts => ({
-  driver: 'jail',
-  isUsable: true,
-  reason: null,
-  gaps: new Map(gaps.map((gap) => [gap, 'a reason'])),
-  cgroupVersion: 2,
-});
+const facts = (...gaps: readonly Isolation[]): DriverFacts =>
+  factsOf({ gaps: new Map(gaps.map((gap) => [gap, 'a reason'])) });
 
 it('a driver without gaps serves any number of tenants', () => {
   expect(() => refuseSharedGaps(facts(), [], 1_000)).not.toThrow();

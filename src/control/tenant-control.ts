@@ -3,6 +3,7 @@ import { DEFAULT_EGRESS_POLICY, egressPolicySchema } from '../contracts/egress.t
 import { BerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import { effectiveLimits, limitOverridesSchema } from '../contracts/limits.ts';
+import type { IsolationTier } from '../contracts/isolations.ts';
 import type { Tenant, UsageEntry } from '../contracts/model.ts';
 import type { Control } from './control.ts';
 import { type ControlDeps, what } from './control-deps.ts';
@@ -36,23 +37,33 @@ export async function tenantOf({ store }: Pick<ControlDeps, 'store'>, id: Tenant
 
 async function create(deps: ControlDeps, tenant: Parameters<Control['createTenant']>[0]): Promise<Tenant> {
   refuseSharedGaps(deps.facts, deps.acceptedGaps, (await deps.store.countTenants()) + 1);
-  const { id, name = id, limits = {}, egress = DEFAULT_EGRESS_POLICY } = tenant;
+  const { id, name = id, limits = {}, egress = DEFAULT_EGRESS_POLICY, isolation = 'standard' } = tenant;
+  requireIsolation(deps, isolation);
   const created = await deps.store.createTenant({
     id,
     name,
     limits: limitOverridesSchema.parse(limits),
     egress: egressPolicySchema.parse(egress),
+    isolation,
   });
   await deps.directorySettled();
   return created;
 }
 
+/** Never another one in its place. @throws BerthError ISOLATION_UNAVAILABLE */
+function requireIsolation({ facts }: ControlDeps, isolation: IsolationTier): void {
+  if (facts.runtimes[isolation] !== null) return;
+  throw new BerthError('ISOLATION_UNAVAILABLE', { isolation, driver: facts.driver });
+}
+
 type TenantChange = Parameters<Control['updateTenant']>[1];
 
 async function update(deps: ControlDeps, id: TenantId, change: TenantChange): Promise<Tenant> {
+  if (change.isolation !== undefined) requireIsolation(deps, change.isolation);
   const updated = await deps.store.updateTenant(id, change);
   await deps.directorySettled();
-  if (change.limits !== undefined || change.egress !== undefined) await deps.sandboxes.applyLimits(id);
+  const isForSandboxes = [change.limits, change.egress, change.isolation].some((one) => one !== undefined);
+  if (isForSandboxes) await deps.sandboxes.applyLimits(id);
   if (updated.state === 'suspended') await deps.sandboxes.evict(id);
   return updated;
 }

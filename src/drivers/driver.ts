@@ -4,10 +4,10 @@
  * Every driver passes `test/contract/driver-suite.ts`.
  */
 import type { SandboxId } from '../contracts/ids.ts';
-import type { Isolation } from '../contracts/isolations.ts';
+import type { Isolation, IsolationTier } from '../contracts/isolations.ts';
 
 /** A driver lists in its facts the isolations that it cannot give on this host. */
-export { isolations, type Isolation } from '../contracts/isolations.ts';
+export { isolations, type Isolation, type IsolationTier } from '../contracts/isolations.ts';
 
 export const driverNames = ['jail', 'docker', 'process'] as const;
 export type DriverName = (typeof driverNames)[number];
@@ -17,9 +17,30 @@ export interface DriverFacts {
   /** False when no sandbox can be made at all; `reason` then says why and what to do. */
   readonly isUsable: boolean;
   readonly reason: string | null;
-  /** Isolations that this host cannot give with this driver, each with the reason in words for the operator. */
+  /** Isolations that one of the runtimes cannot give on this host, each with the reason in words for the operator. */
   readonly gaps: ReadonlyMap<Isolation, string>;
   readonly cgroupVersion: 1 | 2 | null;
+  /** What makes the sandboxes of each tier; a tier without one cannot be had here. */
+  readonly runtimes: { readonly [tier in IsolationTier]: RuntimeFacts | null };
+  /** What Node sandboxes can be made with (`24.21.0`), one for each major version; the platform's own is the first. */
+  readonly nodeVersions: readonly string[];
+}
+
+export interface RuntimeFacts {
+  /** `bubblewrap`, `runc`, `runsc`, … */
+  readonly name: string;
+  /** System calls of the sandbox end in a kernel of its own, not in the host's. */
+  readonly hasOwnKernel: boolean;
+  readonly gaps: ReadonlyMap<Isolation, string>;
+  /** Limits that a live sandbox keeps as they are: for others a new one has to be made. */
+  readonly fixedLimits: readonly (keyof SandboxLimits)[];
+}
+
+/** What a sandbox is, from its first moment to its last. */
+export interface SandboxKind {
+  readonly isolation: IsolationTier;
+  /** Major version of the Node that it runs. */
+  readonly nodeMajor: number;
 }
 
 export interface SandboxLimits {
@@ -39,6 +60,8 @@ export interface SandboxSpec {
   readonly limits: SandboxLimits;
   /** V8 old-space limit in MiB; fixed for the life of the process. */
   readonly heapMb: number;
+  /** One that `facts` offers. */
+  readonly kind: SandboxKind;
 }
 
 export interface SandboxExit {
@@ -75,6 +98,8 @@ export interface Driver {
   readonly name: DriverName;
   /** Looks at the host once and says what it can give. Repeatable. */
   facts(): Promise<DriverFacts>;
+  /** Looks anew at what sandboxes are made of (a patched Node); those made from now on have it. @returns the facts of now */
+  refresh(): Promise<DriverFacts>;
   /** Makes a sandbox; resolves when its process runs with every limit in force (not: when the runtime is ready).
    *  @throws BerthError SANDBOX_START_FAILED; nothing is left over then. Aborting destroys it. */
   create(spec: SandboxSpec, signal: AbortSignal): Promise<void>;

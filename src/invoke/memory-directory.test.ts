@@ -29,6 +29,7 @@ class StoreInMemory implements DirectoryStore {
       state: 'active' as const,
       limits: {},
       egress: 'public' as const,
+      isolation: 'standard' as const,
       tokensValidFrom: 0,
     };
     const at = (this.#clock += 1);
@@ -44,6 +45,7 @@ class StoreInMemory implements DirectoryStore {
       name: name as FunctionName,
       access: 'public',
       activeRevision: null,
+      nodeRange: null,
       env: {},
       meta: {},
       webtask: null,
@@ -92,6 +94,7 @@ class StoreInMemory implements DirectoryStore {
       language: 'javascript',
       evaluate: 'script',
       filename: 'hello.js',
+      nodeRange: null,
       sourceBytes: 4,
       createdAt: 1,
     };
@@ -115,6 +118,7 @@ async function make(store = new StoreInMemory()) {
     store,
     clock: new FakeClock(),
     limitsOf: (tenant) => effectiveLimits(tenant.limits),
+    nodeVersions: () => ['24.0.0'],
     onRetire: (key) => retired.push(key),
     onTenantChanged: (id, tenant) => changed.push([id, tenant?.state ?? null]),
     onError: (error) => {

@@ -32,6 +32,8 @@ export interface DirectoryOptions {
   readonly clock: Clock;
   /** in force for a tenant: the platform's, the operator's, its own */
   readonly limitsOf: (tenant: Tenant) => Limits;
+  /** Of Node, that sandboxes can run. */
+  readonly nodeVersions: () => readonly string[];
   /** No route leads to this key any more (`Sandboxes.retire`). Called after the swap. */
   readonly onRetire: (key: string) => void;
   /** The tenant was made, changed, suspended or deleted (null). Called after the swap. */
@@ -66,11 +68,17 @@ type FunctionChange = Extract<StoreChange, { kind: 'tenant' | 'function' }>;
 class TenantEntry implements TenantState {
   tenant: Tenant;
   limits: Limits;
+  readonly nodeVersions: TenantState['nodeVersions'];
   readonly routes = new Map<string, EntryRoute>();
 
-  constructor(tenant: Tenant, limits: Limits) {
+  constructor(tenant: Tenant, limits: Limits, nodeVersions: TenantState['nodeVersions']) {
     this.tenant = tenant;
     this.limits = limits;
+    this.nodeVersions = nodeVersions;
+  }
+
+  get isolation(): Tenant['isolation'] {
+    return this.tenant.isolation;
   }
 
   get egress(): EgressPolicy {
@@ -207,7 +215,8 @@ class Table implements MemoryDirectory {
   }
 
   #enter(tenant: Tenant): TenantEntry {
-    const entry = new TenantEntry(tenant, this.#options.limitsOf(tenant));
+    const { limitsOf, nodeVersions } = this.#options;
+    const entry = new TenantEntry(tenant, limitsOf(tenant), nodeVersions);
     this.#entries.set(tenant.id, entry);
     return entry;
   }

@@ -3,9 +3,12 @@ import { BerthError } from '../contracts/errors.ts';
 import type { EgressPolicy } from '../contracts/egress.ts';
 import type { LoadSpec, WebtaskSpec } from '../contracts/frames.ts';
 import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
+import type { IsolationTier } from '../contracts/isolations.ts';
 import type { Limits } from '../contracts/limits.ts';
 import type { FunctionRecord } from '../contracts/model.ts';
+import type { SandboxKind } from '../drivers/driver.ts';
 import { encodeLoad } from '../kernel/frame-heads.ts';
+import { nodeMajorFor } from '../modules/node-range.ts';
 import type { Runnable } from '../sandboxes/sandboxes.ts';
 import type { FunctionStore, VersionedSecrets } from '../store/store.ts';
 import type { CachedRevision, CodeCache } from './code-cache.ts';
@@ -20,6 +23,9 @@ export interface TenantState {
   readonly limits: Limits;
   readonly egress: EgressPolicy;
   readonly isSuspended: boolean;
+  readonly isolation: IsolationTier;
+  /** that sandboxes can run, of now */
+  nodeVersions(): readonly string[];
 }
 
 export interface StoredRunnableParts {
@@ -40,6 +46,7 @@ export class StoredRunnable implements Runnable {
   readonly tenant: TenantId;
   readonly fn: FunctionName;
   readonly revision: RevisionId;
+  readonly #nodeRange: string | null;
   readonly #state: TenantState;
   readonly #store: RunnableStore;
   readonly #cache: CodeCache;
@@ -49,6 +56,7 @@ export class StoredRunnable implements Runnable {
     this.tenant = fn.tenant;
     this.fn = fn.name;
     this.revision = revision;
+    this.#nodeRange = fn.nodeRange;
     this.#state = tenantState;
     this.#store = store;
     this.#cache = cache;
@@ -60,6 +68,11 @@ export class StoredRunnable implements Runnable {
 
   egress(): EgressPolicy {
     return this.#state.egress;
+  }
+
+  kind(): SandboxKind {
+    const { isolation, nodeVersions } = this.#state;
+    return { isolation, nodeMajor: nodeMajorFor(this.#nodeRange, nodeVersions()) };
   }
 
   /**

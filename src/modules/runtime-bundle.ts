@@ -35,7 +35,8 @@ export async function buildRuntimeBundle({ outDir }: { readonly outDir: string }
     write: false,
     platform: 'node',
     format: 'cjs',
-    target: 'node24',
+    // The oldest Node that sandboxes can be made with.
+    target: 'node22',
     logLevel: 'silent',
     legalComments: 'none',
     plugins: [withoutSchemas],

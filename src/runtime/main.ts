@@ -1,5 +1,6 @@
-/** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket>`. Connects out, says Hello, waits for Load. */
-import net from 'node:net';
+/** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket, or ->`. Connects out, says Hello, waits for Load. */
+import type net from 'node:net';
+import { connectSocket, STDIO, takeStdio } from './channel-ends.ts';
 import { installConnect } from './egress/connect.ts';
 import { installLocalProxy } from './egress/local-proxy.ts';
 import { installLookups } from './egress/lookups.ts';
@@ -24,12 +25,13 @@ function main(path: string): void {
     receive(buffer.subarray(0, bytes));
     return true;
   };
-  const socket = net.createConnection({ path, onread: { buffer, callback: onRead } });
-  pinMethods(socket);
+  const onread = { buffer, callback: onRead };
+  const { input, output } = path === STDIO ? takeStdio(onread) : connectSocket(path, onread);
+  for (const socket of new Set([input, output])) pinMethods(socket);
   let faults: Faults | null = null;
   const trap = installListenTrap();
   const runtime = new Runtime({
-    sink: socket,
+    sink: output,
     trap,
     now,
     ownsProcess: true,
@@ -47,11 +49,13 @@ function main(path: string): void {
       runtime.log.reportDropped();
       runtime.channel.fatal(failure);
     },
-    onWritten: (done) => socket.write('', done),
+    onWritten: (done) => output.write('', done),
   });
   receive = (chunk) => runtime.receive(chunk);
-  socket.on('error', () => reallyExit(HOST_GONE_EXIT_CODE));
-  socket.on('close', () => reallyExit(HOST_GONE_EXIT_CODE));
+  for (const socket of new Set([input, output])) {
+    socket.on('error', () => reallyExit(HOST_GONE_EXIT_CODE));
+    socket.on('close', () => reallyExit(HOST_GONE_EXIT_CODE));
+  }
   runtime.hello();
 }
 
@@ -74,6 +78,6 @@ function pinMethods(socket: net.Socket): void {
 
 const path = process.argv[2];
 if (path === undefined) {
-  process.stderr.write('usage: runtime <socket>\n');
+  process.stderr.write('usage: runtime <socket, or - for descriptors 0 and 1>\n');
   process.exitCode = USAGE_EXIT_CODE;
 } else main(path);

@@ -2,7 +2,9 @@
 import { BerthError } from '../contracts/errors.ts';
 import type { Form } from '../contracts/forms.ts';
 import type { TenantId } from '../contracts/ids.ts';
+import type { DriverFacts } from '../drivers/driver.ts';
 import { DeadlinePassed, withDeadline } from '../kernel/deadline.ts';
+import { Moulds } from './mould.ts';
 import { Reaper } from './reaper.ts';
 import { RunnableGroup } from './runnable-group.ts';
 import type { SandboxKeeper } from './sandbox-keeper.ts';
@@ -18,12 +20,16 @@ import { Watchdog } from './watchdog.ts';
 
 export interface SandboxesOptions extends SandboxServices {
   readonly pool: PoolSettings;
+  /** The driver's, of now. */
+  readonly facts: DriverFacts;
   /** sandboxes on this host at the same time, blank ones included */
   readonly maxSandboxes: number;
 }
 
 /** How often `drain` looks whether all work has ended. */
 const DRAIN_LOOK_MS = 20;
+/** How long a rollout waits for the pool of new sandboxes, so that replacements are at hand. */
+const REFILL_MS = 10_000;
 /** How long the destruction of all sandboxes may take; then the platform leaves them to the driver's `close`. */
 const REMOVE_ALL_MS = 15_000;
 
@@ -39,6 +45,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
   readonly #failing = new Set<RunnableGroup>();
   readonly #shares = new Map<TenantId, TenantShare>();
   readonly #counts = { waiting: 0, claimed: 0, inFlight: 0 };
+  readonly #moulds: Moulds;
   readonly #supply: Supply;
   readonly #watchdog: Watchdog;
   readonly #reaper: Reaper;
@@ -50,8 +57,10 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
     this.#places = new SourcePlaces(options.clock);
     this.#watchdog = new Watchdog(options);
     this.#reaper = new Reaper(options.clock, () => this.#sweep());
+    this.#moulds = new Moulds(options.facts);
     this.#supply = new Supply({
       services: options,
+      moulds: this.#moulds,
       pool: options.pool,
       maxSandboxes: options.maxSandboxes,
       make: (plan) => this.#make(plan),
@@ -100,6 +109,24 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
     for (const group of share.groups) group.evict(error);
     for (const sandbox of sandboxes) sandbox.end(endingOf(error, 'evicted'));
     await this.#removed(sandboxes);
+  }
+
+  facts(): DriverFacts {
+    return this.#moulds.facts;
+  }
+
+  async rollout(): Promise<DriverFacts> {
+    const { driver, clock } = this.#options;
+    const facts = await driver.refresh();
+    this.#moulds.renew(facts);
+    this.#supply.renew();
+    const end = clock.monotonic() + REFILL_MS;
+    while (!this.#supply.isFull && !this.#isDraining && clock.monotonic() < end)
+      await new Promise<void>((resolve) => {
+        clock.after(DRAIN_LOOK_MS, resolve);
+      });
+    for (const share of this.#shares.values()) for (const group of share.groups) group.renew();
+    return facts;
   }
 
   isReady(): boolean {
@@ -223,6 +250,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
       runnable,
       share,
       supply: this.#supply,
+      moulds: this.#moulds,
       services: this.#options,
       counts: this.#counts,
       onRest: (sandbox) => this.#rest(sandbox),

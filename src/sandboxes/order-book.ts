@@ -1,13 +1,12 @@
 /** Orders that wait for a sandbox, taken in turns: one of each tenant, then the next of each, so that nobody's burst is in the way of others. */
 import type { BerthError } from '../contracts/errors.ts';
 import type { TenantId } from '../contracts/ids.ts';
-import type { SandboxLimits } from '../drivers/driver.ts';
+import type { Mould } from './mould.ts';
 import type { Sandbox } from './sandbox.ts';
 
 export interface Order {
   readonly tenant: TenantId;
-  readonly heapMb: number;
-  readonly limits: SandboxLimits;
+  readonly mould: Mould;
   /** Takes the blank sandbox; it must be claimed at once. */
   deliver(sandbox: Sandbox, wasBlank: boolean): void;
   fail(error: BerthError): void;
@@ -35,10 +34,10 @@ export class OrderBook {
     if (own.size === 0) this.#byTenant.delete(order.tenant);
   }
 
-  /** Takes the order out that is next in turn for a sandbox of this heap class. */
-  take(heapMb: number): Order | undefined {
+  /** Takes the order out that is next in turn for a sandbox of this mould. */
+  take({ key }: Mould): Order | undefined {
     for (const order of this) {
-      if (order.heapMb !== heapMb) continue;
+      if (order.mould.key !== key) continue;
       this.delete(order);
       const rest = this.#byTenant.get(order.tenant);
       if (rest !== undefined && this.#byTenant.delete(order.tenant)) this.#byTenant.set(order.tenant, rest);

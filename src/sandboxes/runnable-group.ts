@@ -2,12 +2,12 @@
 import { BerthError, toBerthError } from '../contracts/errors.ts';
 import type { Limits } from '../contracts/limits.ts';
 import { withDeadline } from '../kernel/deadline.ts';
-import { heapMbFor, sandboxLimitsOf } from './heap-class.ts';
 import type { SandboxLease } from './lease.ts';
 import type { Order } from './order-book.ts';
 import type { Claimant } from './sandbox-keeper.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Lease, Runnable } from './sandboxes.ts';
+import type { Mould, Moulds } from './mould.ts';
 import type { SandboxServices } from './services.ts';
 import type { Supply } from './supply.ts';
 import type { TenantShare } from './tenant-share.ts';
@@ -18,6 +18,7 @@ export interface GroupOptions {
   readonly runnable: Runnable;
   readonly share: TenantShare;
   readonly supply: Supply;
+  readonly moulds: Moulds;
   readonly services: SandboxServices;
   /** Invocations that wait on the whole platform; counted here. */
   readonly counts: { waiting: number; claimed: number };
@@ -54,6 +55,8 @@ export class RunnableGroup implements Claimant {
   #coldSince: number | null = null;
   #failure: { readonly error: BerthError; readonly until: number } | null = null;
   #isRetired = false;
+  /** A sandbox was ordered in place of a stale one. */
+  #replacing = false;
 
   constructor(options: GroupOptions) {
     this.#options = options;
@@ -119,14 +122,24 @@ export class RunnableGroup implements Claimant {
     for (const sandbox of [...this.#claimed, ...this.#open]) sandbox.end(endingOf(error));
   }
 
-  /** After a change of limits: surplus sandboxes go, those of another heap class are replaced, more may come. */
+  /** After a change of limits or isolation: surplus sandboxes go, those of another mould are replaced, more may come. */
   adapt(): void {
     const limits = this.runnable.limits();
-    const heapMb = heapMbFor(limits.memoryBytes);
-    for (const sandbox of this.#open.slice()) if (sandbox.heapMb !== heapMb) sandbox.retire();
+    for (const sandbox of this.#stale()) sandbox.retire();
     while (this.#open.length > limits.sandboxesPerFunction) this.#leastUsed()?.retire();
     this.serve();
     this.scale();
+  }
+
+  /**
+   * What sandboxes are made of has changed. Those of the old mould go one after the other, each when its replacement has
+   * loaded, so that no request waits; the tenant may have one sandbox more than it should meanwhile.
+   */
+  renew(): void {
+    const [next] = this.#stale();
+    if (next === undefined || this.#isRetired || this.#replacing) return;
+    this.#replacing = true;
+    this.#order();
   }
 
   /** Forgets an old failure; called now and then. */
@@ -142,6 +155,11 @@ export class RunnableGroup implements Claimant {
   }
 
   loaded(): void {
+    if (this.#replacing) {
+      this.#replacing = false;
+      this.#stale()[0]?.retire();
+      this.renew();
+    }
     if (this.#coldSince === null) return;
     const { clock, onEvent } = this.#options.services;
     const { tenant, fn } = this.runnable;
@@ -184,6 +202,16 @@ export class RunnableGroup implements Claimant {
       if (fewest === 0) break;
     }
     return best;
+  }
+
+  #mould(): Mould {
+    return this.#options.moulds.of(this.runnable.kind(), this.runnable.limits());
+  }
+
+  /** Open ones that new ones would not be like. */
+  #stale(): Sandbox[] {
+    const { key } = this.#mould();
+    return this.#open.filter((sandbox) => sandbox.mould.key !== key);
   }
 
   #leastUsed(): Sandbox | null {
@@ -236,7 +264,7 @@ export class RunnableGroup implements Claimant {
         this.share.starve(this);
         return;
       }
-      this.#order(limits);
+      this.#order();
     }
   }
 
@@ -246,11 +274,10 @@ export class RunnableGroup implements Claimant {
     return this.#size === 0 && this.share.makeRoom(this) && this.share.hasRoom(limits);
   }
 
-  #order(limits: Limits): void {
+  #order(): void {
     const order: Order = {
       tenant: this.runnable.tenant,
-      heapMb: heapMbFor(limits.memoryBytes),
-      limits: sandboxLimitsOf(limits),
+      mould: this.#mould(),
       deliver: (sandbox, wasBlank) => this.#delivered(order, sandbox, wasBlank),
       fail: (error) => this.#startFailed(order, error),
     };
@@ -305,6 +332,8 @@ export class RunnableGroup implements Claimant {
 
   #startFailed(order: Order, error: BerthError): void {
     this.#dropOrder(order);
+    // The stale one serves on; it goes when it is idle, or with the next rollout.
+    this.#replacing = false;
     if (this.#size === 0) this.#failWaiters(error);
     this.#checkUnused();
   }

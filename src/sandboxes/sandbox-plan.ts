@@ -1,10 +1,9 @@
 /** What is decided of a sandbox before it is started. */
-import type { SandboxLimits } from '../drivers/driver.ts';
+import type { Mould } from './mould.ts';
 import type { SourcePlaces } from './source-places.ts';
 
 export interface SandboxPlan {
-  readonly heapMb: number;
-  readonly limits: SandboxLimits;
+  readonly mould: Mould;
   /** Started for the pool, not for a request that waits. */
   readonly isRefill: boolean;
   readonly places: SourcePlaces;

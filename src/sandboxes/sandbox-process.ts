@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { BerthError } from '../contracts/errors.ts';
 import type { SandboxId } from '../contracts/ids.ts';
-import type { SandboxLimits } from '../drivers/driver.ts';
+import type { SandboxKind, SandboxLimits } from '../drivers/driver.ts';
 import { withDeadline } from '../kernel/deadline.ts';
 import { removeTree } from '../kernel/tree-removal.ts';
 import type { ChannelListener } from './channel-listener.ts';
@@ -17,6 +17,7 @@ const DESTROY_ATTEMPTS = 3;
 export interface StartOrder {
   readonly limits: SandboxLimits;
   readonly heapMb: number;
+  readonly kind: SandboxKind;
   readonly onCreated: () => void;
   readonly onSocket: (socket: Socket) => void;
 }
@@ -73,13 +74,13 @@ export class SandboxProcess {
     await Promise.all([this.#creating, this.#awake.promise]);
   }
 
-  async #create({ limits, heapMb, onCreated, onSocket }: StartOrder): Promise<void> {
+  async #create({ limits, heapMb, kind, onCreated, onSocket }: StartOrder): Promise<void> {
     const { driver, listen } = this.#services;
     const listener = await listen(this.#dir);
     this.#listener = listener;
     if (this.#abort.signal.aborted) return;
     listener.connection.then(onSocket).catch((error: unknown) => this.#awake.reject(error));
-    await driver.create({ id: this.#id, channelDir: this.#dir, limits, heapMb }, this.#abort.signal);
+    await driver.create({ id: this.#id, channelDir: this.#dir, limits, heapMb, kind }, this.#abort.signal);
     onCreated();
   }
 

@@ -10,6 +10,7 @@ import { areSameLimits, sandboxLimitsOf } from './heap-class.ts';
 import { LeaseBook } from './lease-book.ts';
 import type { SandboxLease } from './lease.ts';
 import { type Life, type LifeEffect, type LifeEvent, stepLife } from './life-cycle.ts';
+import { changeable, type Mould } from './mould.ts';
 import { framesText, placeOf } from './place.ts';
 import type { Claimant, SandboxKeeper } from './sandbox-keeper.ts';
 import type { SandboxPlan } from './sandbox-plan.ts';
@@ -37,7 +38,7 @@ const UPDATE_MS = 7_000;
 
 export class Sandbox {
   readonly id: SandboxId;
-  readonly heapMb: number;
+  readonly mould: Mould;
   readonly isRefill: boolean;
   readonly log: TenantLog;
   readonly leases: LeaseBook;
@@ -61,10 +62,10 @@ export class Sandbox {
 
   constructor(services: SandboxServices, keeper: SandboxKeeper, spec: SandboxPlan) {
     this.id = services.newId();
-    this.heapMb = spec.heapMb;
+    this.mould = spec.mould;
     this.isRefill = spec.isRefill;
     this.log = new TenantLog(services, this.id);
-    this.#limits = spec.limits;
+    this.#limits = spec.mould.limits;
     this.#places = spec.places;
     this.#services = services;
     this.#keeper = keeper;
@@ -108,7 +109,8 @@ export class Sandbox {
     this.#process
       .start({
         limits: this.#limits,
-        heapMb: this.heapMb,
+        heapMb: this.mould.heapMb,
+        kind: this.mould.kind,
         onCreated: () => this.#take({ type: 'created' }),
         onSocket: (socket) => this.#connect(socket),
       })
@@ -196,7 +198,7 @@ export class Sandbox {
     if (this.#runnable === null || this.#life.state === 'gone') return;
     const limits = this.#runnable.limits();
     this.#channel?.setLogRate(limits.logBytesPerSecond);
-    const wanted = sandboxLimitsOf(limits);
+    const wanted = changeable(this.mould, sandboxLimitsOf(limits));
     if (areSameLimits(wanted, this.#limits)) return await (this.#limiting ?? undefined);
     this.#limits = wanted;
     const limiting = this.#setLimits(wanted, this.#limiting);

@@ -4,6 +4,7 @@ import type { EgressPolicy } from '../contracts/egress.ts';
 import type { RequestHead, ResponseHead } from '../contracts/frames.ts';
 import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
 import type { Limits } from '../contracts/limits.ts';
+import type { DriverFacts, SandboxKind } from '../drivers/driver.ts';
 
 /** One revision with one set of settings, ready to be run. Objects are made by the directory, not per request. */
 export interface Runnable {
@@ -16,6 +17,8 @@ export interface Runnable {
   limits(): Limits;
   /** Where the tenant's code may connect to. Read anew at each use, as limits. */
   egress(): EgressPolicy;
+  /** What it must run in; read anew, too. */
+  kind(): SandboxKind;
   /** The payload of the Load frame (`encodeLoad`); called once for each sandbox that is claimed, and once more for
    *  the source map of one that blocks. */
   load(): Promise<Buffer>;
@@ -76,6 +79,11 @@ export interface Sandboxes {
   applyLimits(tenant: TenantId): Promise<void>;
   /** Kills all sandboxes of a tenant now (suspended, deleted). */
   evict(tenant: TenantId): Promise<void>;
+  /** Sandboxes are made anew of what the driver now has (a patched Node): first the pool, then each one in use, when its
+   *  replacement has loaded. No request fails for it. @returns the driver's facts of now */
+  rollout(): Promise<DriverFacts>;
+  /** The driver's, of now. */
+  facts(): DriverFacts;
   /** A blank sandbox waits, or one can be made. */
   isReady(): boolean;
   stats(): SandboxStats;

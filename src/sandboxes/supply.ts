@@ -1,13 +1,13 @@
 /**
  * Makes sandboxes: for requests that wait (orders) and, after those, for the pool of blank ones. A blank sandbox goes to
- * the first order of its heap class, whatever it was started for, so nobody ever queues behind a refill.
+ * the first order of its mould, whatever it was started for, so nobody ever queues behind a refill.
  */
 import { BerthError } from '../contracts/errors.ts';
 import type { Form } from '../contracts/forms.ts';
-import type { SandboxLimits } from '../drivers/driver.ts';
-import { heapMbFor, sandboxLimitsOf } from './heap-class.ts';
+import type { Mould, Moulds } from './mould.ts';
 import { type Order, OrderBook } from './order-book.ts';
 import type { Sandbox } from './sandbox.ts';
+import { SideKinds } from './side-kinds.ts';
 import type { PoolSettings, SandboxServices } from './services.ts';
 import type { Ending } from './verdict.ts';
 
@@ -16,7 +16,8 @@ export interface SupplyOptions {
   readonly pool: PoolSettings;
   /** sandboxes of all kinds on this host, those that are being destroyed included */
   readonly maxSandboxes: number;
-  readonly make: (spec: { heapMb: number; limits: SandboxLimits; isRefill: boolean }) => Sandbox;
+  readonly moulds: Moulds;
+  readonly make: (spec: { mould: Mould; isRefill: boolean }) => Sandbox;
   /** Ends the sandbox that has been idle for longest. @returns false when none is idle */
   readonly evictIdle: () => boolean;
 }
@@ -33,6 +34,8 @@ const NEWEST_WEIGHT = 0.1;
 const LEAST_FETCH_SHARE = 0.05;
 /** A pool that grew shrinks by one for each such time without a claim. */
 const CALM_MS = 10_000;
+/** Blank sandboxes of each kind other than the default one that was asked for of late. */
+const SIDE_BLANK = 2;
 
 export class Supply {
   readonly #options: SupplyOptions;
@@ -40,6 +43,7 @@ export class Supply {
   readonly #starting = new Map<Sandbox, number>();
   readonly #leaving = new Set<Sandbox>();
   readonly #orders = new OrderBook();
+  readonly #sides: SideKinds;
   #total = 0;
   #wanted: number;
   #claimedAt = 0;
@@ -54,6 +58,7 @@ export class Supply {
   constructor(options: SupplyOptions) {
     this.#options = options;
     this.#wanted = options.pool.minBlank;
+    this.#sides = new SideKinds(options.services.clock);
   }
 
   get blankCount(): number {
@@ -81,7 +86,8 @@ export class Supply {
     const { services, pool } = this.#options;
     this.#claimedAt = services.clock.monotonic();
     this.#wanted = Math.min(pool.maxBlank, this.#wanted + 1);
-    const blank = this.#blankOf(order.heapMb);
+    this.#sides.used(order.mould.kind);
+    const blank = this.#blankOf(order.mould);
     if (blank === undefined) {
       this.#orders.add(order);
     } else {
@@ -118,7 +124,20 @@ export class Supply {
     if (services.clock.monotonic() - this.#claimedAt < CALM_MS) return;
     this.#claimedAt = services.clock.monotonic();
     this.#wanted = Math.max(pool.minBlank, this.#wanted - 1);
-    if (this.#blank.size > this.#wanted) this.#discard([...this.#blank][0]);
+    this.#discard(this.#surplus());
+  }
+
+  /** The moulds are others: blank sandboxes of the old ones are of no use. Requests that wait get one of the new. */
+  renew(): void {
+    const current = new Set([this.#defaultMould().key, ...this.#sideMoulds().map(([{ key }]) => key)]);
+    for (const sandbox of [...this.#blank, ...this.#starting.keys()])
+      if (sandbox.isRefill && !current.has(sandbox.mould.key)) this.#discard(sandbox);
+    this.fill();
+  }
+
+  /** As many blank sandboxes as there should be, of the present moulds. */
+  get isFull(): boolean {
+    return this.#blankCountOf(this.#defaultMould().key) >= this.#options.pool.minBlank;
   }
 
   /** Makes no more sandboxes and ends those that nobody has claimed. */
@@ -172,11 +191,11 @@ export class Supply {
   }
 
   #hand(sandbox: Sandbox): void {
-    const order = this.#orders.take(sandbox.heapMb);
+    const order = this.#orders.take(sandbox.mould);
     if (order !== undefined) return order.deliver(sandbox, false);
-    const isUseful =
-      sandbox.heapMb === this.#defaultHeapMb() && this.#blank.size < this.#options.pool.maxBlank;
-    if (!isUseful || this.#isClosed) return this.#discard(sandbox);
+    const { key } = sandbox.mould;
+    const room = key === this.#defaultMould().key ? this.#options.pool.maxBlank : this.#sidePlaces(key);
+    if (this.#blankCountOf(key) >= room || this.#isClosed) return this.#discard(sandbox);
     this.#blank.add(sandbox);
     sandbox.exercise(this.#fetchShare >= LEAST_FETCH_SHARE);
   }
@@ -184,23 +203,24 @@ export class Supply {
   #failed(sandbox: Sandbox, error: BerthError): void {
     this.#failures += 1;
     this.#options.services.onEvent({ kind: 'start-failed' });
-    if (!sandbox.isRefill) this.#orders.take(sandbox.heapMb)?.fail(error);
+    if (!sandbox.isRefill) this.#orders.take(sandbox.mould)?.fail(error);
   }
 
   #fillOrders(): void {
     const { pool, maxSandboxes } = this.#options;
-    const coming = this.#comingByHeap();
+    const coming = this.#comingByMould();
     let direct = [...this.#starting.keys()].filter((sandbox) => !sandbox.isRefill).length;
     for (const order of this.#orders) {
-      const ahead = coming.get(order.heapMb) ?? 0;
+      const { key } = order.mould;
+      const ahead = coming.get(key) ?? 0;
       if (ahead > 0) {
-        coming.set(order.heapMb, ahead - 1);
+        coming.set(key, ahead - 1);
       } else if (this.#total >= maxSandboxes) {
         this.#makeRoom();
         return;
       } else if (direct < pool.startConcurrency) {
         direct += 1;
-        this.#start(order.heapMb, order.limits, false);
+        this.#start(order.mould, false);
       } else {
         return;
       }
@@ -208,16 +228,17 @@ export class Supply {
   }
 
   #fillPool(): void {
-    const { pool, maxSandboxes, services } = this.#options;
-    const heapMb = this.#defaultHeapMb();
+    const { pool, maxSandboxes } = this.#options;
     const most = Math.max(1, pool.startConcurrency - 1);
     if (this.#failures > 0 && this.#wanted > 0) return this.#retryLater();
-    while (
-      this.#blank.size + this.#starting.size < this.#wanted &&
-      this.#starting.size < most &&
-      this.#total < maxSandboxes
-    )
-      this.#start(heapMb, sandboxLimitsOf(services.defaultLimits()), true);
+    const wanted: [Mould, number][] = [[this.#defaultMould(), this.#wanted], ...this.#sideMoulds()];
+    for (const [mould, places] of wanted)
+      while (
+        this.#blankCountOf(mould.key) + this.#startingCountOf(mould.key) < places &&
+        this.#starting.size < most &&
+        this.#total < maxSandboxes
+      )
+        this.#start(mould, true);
   }
 
   /** The driver fails: one attempt after a time that doubles. Requests that wait still try at once. */
@@ -228,7 +249,7 @@ export class Supply {
     this.#cancelRetry = services.clock.after(ms, () => {
       this.#cancelRetry = null;
       if (this.#isClosed || this.#blank.size >= this.#wanted || this.#total >= maxSandboxes) return;
-      this.#start(this.#defaultHeapMb(), sandboxLimitsOf(services.defaultLimits()), true);
+      this.#start(this.#defaultMould(), true);
     });
   }
 
@@ -241,31 +262,74 @@ export class Supply {
     }
   }
 
-  #start(heapMb: number, limits: SandboxLimits, isRefill: boolean): void {
-    const sandbox = this.#options.make({ heapMb, limits, isRefill });
+  #start(mould: Mould, isRefill: boolean): void {
+    const sandbox = this.#options.make({ mould, isRefill });
     this.#total += 1;
     this.#starting.set(sandbox, this.#options.services.clock.monotonic());
     sandbox.start();
+  }
+
+  /** One of the kind that has more blank sandboxes than it should, the oldest. */
+  #surplus(): Sandbox | undefined {
+    const wanted = new Map([
+      [this.#defaultMould().key, this.#wanted],
+      ...this.#sideMoulds().map(([{ key }, places]) => [key, places] as const),
+    ]);
+    for (const sandbox of this.#blank) {
+      const { key } = sandbox.mould;
+      if (this.#blankCountOf(key) > (wanted.get(key) ?? 0)) return sandbox;
+    }
+    return undefined;
   }
 
   #discard(sandbox: Sandbox | undefined): void {
     sandbox?.end({ reason: 'surplus', error: new BerthError('SHUTTING_DOWN') });
   }
 
-  #comingByHeap(): Map<number, number> {
-    const coming = new Map<number, number>();
+  #comingByMould(): Map<string, number> {
+    const coming = new Map<string, number>();
     const now = this.#options.services.clock.monotonic();
-    for (const [{ heapMb }, startedAt] of this.#starting)
-      if (now - startedAt < SLOW_START_MS) coming.set(heapMb, (coming.get(heapMb) ?? 0) + 1);
+    for (const [{ mould }, startedAt] of this.#starting)
+      if (now - startedAt < SLOW_START_MS) coming.set(mould.key, (coming.get(mould.key) ?? 0) + 1);
     return coming;
   }
 
-  #blankOf(heapMb: number): Sandbox | undefined {
-    for (const sandbox of this.#blank) if (sandbox.heapMb === heapMb) return sandbox;
+  #blankOf({ key }: Mould): Sandbox | undefined {
+    for (const sandbox of this.#blank) if (sandbox.mould.key === key) return sandbox;
     return undefined;
   }
 
-  #defaultHeapMb(): number {
-    return heapMbFor(this.#options.services.defaultLimits().memoryBytes);
+  #blankCountOf(key: string): number {
+    let count = 0;
+    for (const sandbox of this.#blank) if (sandbox.mould.key === key) count += 1;
+    return count;
+  }
+
+  #startingCountOf(key: string): number {
+    let count = 0;
+    for (const sandbox of this.#starting.keys()) if (sandbox.mould.key === key) count += 1;
+    return count;
+  }
+
+  #defaultMould(): Mould {
+    const { moulds, services } = this.#options;
+    return moulds.of(moulds.defaultKind, services.defaultLimits());
+  }
+
+  /** Other kinds that were asked for of late: new functions of their tenants do not wait either. */
+  #sideMoulds(): [Mould, number][] {
+    const { moulds, services, pool } = this.#options;
+    const own = this.#defaultMould().key;
+    return this.#sides
+      .kinds()
+      .map((kind): [Mould, number] => [
+        moulds.of(kind, services.defaultLimits()),
+        Math.min(pool.minBlank, SIDE_BLANK),
+      ])
+      .filter(([{ key }]) => key !== own);
+  }
+
+  #sidePlaces(key: string): number {
+    return this.#sideMoulds().find(([mould]) => mould.key === key)?.[1] ?? 0;
   }
 }

@@ -93,6 +93,7 @@ export async function createCore(ground: Ground): Promise<Core> {
     store,
     clock,
     limitsOf: (tenant) => tenantLimits.effective(tenant),
+    nodeVersions: () => sandboxes.facts().nodeVersions,
     onRetire: (key) => sandboxes.retire(key),
     onError: (error) => log.error({ err: error }, 'a change could not be read from the store; trying again'),
   });
@@ -126,7 +127,7 @@ export async function createCore(ground: Ground): Promise<Core> {
 }
 
 function startSandboxes(
-  { options }: Ground,
+  { options, facts }: Ground,
   { metrics, logs, egress }: Pick<Core, 'metrics' | 'logs' | 'egress'>,
 ): Sandboxes {
   const { config, clock, log } = options;
@@ -134,6 +135,7 @@ function startSandboxes(
   const sandboxes = createSandboxes({
     driver: options.driver,
     runDir: options.channelsDir,
+    facts,
     clock,
     log,
     pool: config.pool,

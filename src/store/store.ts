@@ -4,6 +4,7 @@
  */
 import type { EgressPolicy } from '../contracts/egress.ts';
 import type { FunctionName, KeyId, RevisionId, TenantId } from '../contracts/ids.ts';
+import type { IsolationTier } from '../contracts/isolations.ts';
 import type { LimitOverrides } from '../contracts/limits.ts';
 import type {
   Access,
@@ -58,6 +59,8 @@ export interface TenantStore {
     readonly limits: LimitOverrides;
     /** public when left out */
     readonly egress?: EgressPolicy;
+    /** Left out: standard. */
+    readonly isolation?: IsolationTier;
   }): Promise<Tenant>;
   getTenant(id: TenantId): Promise<Tenant | null>;
   listTenants(page: Page): Promise<readonly Tenant[]>;
@@ -65,7 +68,7 @@ export interface TenantStore {
   /** @throws BerthError NOT_FOUND */
   updateTenant(
     id: TenantId,
-    change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'egress' | 'tokensValidFrom'>>,
+    change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'egress' | 'isolation' | 'tokensValidFrom'>>,
   ): Promise<Tenant>;
   /** Deletes the tenant and all that it owns, logs included. @returns false when there was none */
   deleteTenant(id: TenantId): Promise<boolean>;

@@ -6,9 +6,9 @@ import type { Driver } from '../drivers/driver.ts';
 /** @throws ConfigError when the driver cannot make sandboxes on this host, with the way out */
 export async function chooseDriver(
   wanted: Config['driver'],
-  create: Readonly<Record<'jail' | 'process', () => Driver>>,
+  create: Readonly<Record<'jail' | 'docker' | 'process', () => Promise<Driver>>>,
 ): Promise<Driver> {
-  const driver = create[wanted === 'auto' ? 'jail' : wanted]();
+  const driver = await create[wanted === 'auto' ? 'jail' : wanted]();
   const facts = await driver.facts();
   if (facts.isUsable) return driver;
   await driver.close();

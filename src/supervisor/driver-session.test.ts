@@ -13,6 +13,7 @@ import { socketPair } from '../drivers/remote/testing/socket-pair.ts';
 import { FakeDriver } from '../sandboxes/testing/fake-driver.ts';
 import { ChannelFolder } from './channel-folder.ts';
 import { DriverSession } from './driver-session.ts';
+import { ownKind } from '../drivers/facts.ts';
 
 const MAX_SANDBOXES = 3;
 const limits: SandboxLimits = {
@@ -90,7 +91,7 @@ async function until(check: () => boolean): Promise<void> {
 const create = (id: string, more: object = {}): object => ({
   call: 1,
   verb: 'create',
-  spec: { id, channelDir: join(channels.path, id), limits, heapMb: 64, ...more },
+  spec: { id, channelDir: join(channels.path, id), limits, heapMb: 64, kind: ownKind, ...more },
 });
 
 describe('a server that speaks otherwise', () => {
@@ -108,7 +109,7 @@ describe('a server that speaks otherwise', () => {
     ],
     ['no JSON', frame(greeting), frame('{"call":1,')],
     ['no greeting', frame({ call: 1, verb: 'facts' })],
-    ['another version', frame({ protocol: 2 })],
+    ['another version', frame({ protocol: 3 })],
     ['a verb that is none', frame(greeting), frame({ call: 1, verb: 'exec', command: 'id' })],
     ['a field that is not asked for', frame(greeting), frame({ call: 1, verb: 'facts', uid: 0 })],
     ['no object', frame(greeting), frame([1, 2, 3])],
@@ -200,7 +201,7 @@ describe('the directory of a channel', () => {
   it('goes with the sandbox', async () => {
     const one = remote();
     const spec = await listening(id);
-    await one.create({ ...spec, limits, heapMb: 64 }, never);
+    await one.create({ ...spec, limits, heapMb: 64, kind: ownKind }, never);
     driver.exit(id, { code: 1 });
     expect(readdirSync(channels.path)).toEqual([]);
   });
@@ -220,7 +221,7 @@ describe('sandboxes of a server', () => {
   it('are no more than maxSandboxes, and one for each id', async () => {
     const one = remote();
     const start = async (name: string): Promise<void> =>
-      one.create({ ...(await listening(name)), limits, heapMb: 64 }, never);
+      one.create({ ...(await listening(name)), limits, heapMb: 64, kind: ownKind }, never);
     for (const name of ['saaaaaaaaaa', 'sbbbbbbbbbb', 'scccccccccc']) await start(name);
     await expect(start('sdddddddddd')).rejects.toMatchObject({ code: 'SANDBOX_START_FAILED' });
     await one.destroy(asSandboxId('saaaaaaaaaa'));
@@ -231,9 +232,12 @@ describe('sandboxes of a server', () => {
 
   it('are destroyed when it ends, those that are being made too', async () => {
     const one = remote();
-    await one.create({ ...(await listening('saaaaaaaaaa')), limits, heapMb: 64 }, never);
+    await one.create({ ...(await listening('saaaaaaaaaa')), limits, heapMb: 64, kind: ownKind }, never);
     driver.isHeld = true;
-    const started = one.create({ ...(await listening('sbbbbbbbbbb')), limits, heapMb: 64 }, never);
+    const started = one.create(
+      { ...(await listening('sbbbbbbbbbb')), limits, heapMb: 64, kind: ownKind },
+      never,
+    );
     started.catch(() => undefined);
     await until(() => driver.created.length === 2);
     driver.failDestroys = 1;
@@ -255,7 +259,7 @@ describe('the driver of a server', () => {
         .then(() => turn())
         .then(() => driver.exit(id, { code: 7 }));
     const spec = await listening('saaaaaaaaaa');
-    await one.create({ ...spec, limits, heapMb: 64 }, never).then(() => order.push('created'));
+    await one.create({ ...spec, limits, heapMb: 64, kind: ownKind }, never).then(() => order.push('created'));
     await one.destroy(spec.id).then(() => order.push('destroyed'));
     expect(order).toEqual(['created', 'exit 7', 'destroyed']);
   });
@@ -264,7 +268,10 @@ describe('the driver of a server', () => {
     let lost = 0;
     const one = remote(() => void lost++);
     driver.isHeld = true;
-    const started = one.create({ ...(await listening('saaaaaaaaaa')), limits, heapMb: 64 }, never);
+    const started = one.create(
+      { ...(await listening('saaaaaaaaaa')), limits, heapMb: 64, kind: ownKind },
+      never,
+    );
     await until(() => driver.created.length === 1);
     line.destroy();
     await expect(started).rejects.toMatchObject({ code: 'SANDBOX_START_FAILED' });

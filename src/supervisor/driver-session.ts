@@ -11,6 +11,7 @@ import type { Driver, SandboxExit, SandboxSpec } from '../drivers/driver.ts';
 import type { DriverLog } from '../drivers/driver-log.ts';
 import { MessageReader, MessageWriter, ProtocolBreach } from '../drivers/remote/message-stream.ts';
 import {
+  factsMessage,
   type Failure,
   failureOf,
   greeting,
@@ -127,10 +128,10 @@ export class DriverSession {
   async #perform(request: Request): Promise<unknown> {
     const { driver } = this.#options;
     switch (request.verb) {
-      case 'facts': {
-        const facts = await driver.facts();
-        return { ...facts, gaps: [...facts.gaps] };
-      }
+      case 'facts':
+        return factsMessage(await driver.facts());
+      case 'refresh':
+        return factsMessage(await driver.refresh());
       case 'create':
         return await this.#create(request);
       case 'update':

@@ -5,6 +5,7 @@ import type { LoadSpec } from '../contracts/frames.ts';
 import { type RevisionId, revisionIdSchema, type TenantId } from '../contracts/ids.ts';
 import type { Limits } from '../contracts/limits.ts';
 import type { Tenant } from '../contracts/model.ts';
+import { ownKind } from '../drivers/facts.ts';
 import { encodeLoad } from '../kernel/frame-heads.ts';
 import type { Prepared, Preparer } from '../modules/preparer.ts';
 import type { Runnable } from '../sandboxes/sandboxes.ts';
@@ -94,6 +95,7 @@ export class EphemeralPrograms {
     readonly prepared: Prepared;
   }): Runnable {
     const { key, tenant, revision, prepared } = program;
+    let { isolation } = this.#active(tenant);
     let known = this.#parts.limitsOf(this.#active(tenant));
     // Of a tenant that is gone, the last ones hold until its invocations have ended.
     const limits = (): Limits => {
@@ -109,6 +111,10 @@ export class EphemeralPrograms {
       revision,
       limits,
       egress: () => this.#parts.tenantOf(tenant)?.egress ?? 'none',
+      kind: () => {
+        isolation = this.#parts.tenantOf(tenant)?.isolation ?? isolation;
+        return { ...ownKind, isolation };
+      },
       load: async () => {
         this.#active(tenant);
         const spec = loadSpec({ tenant, revision, prepared, limits: limits() });

@@ -30,9 +30,8 @@ export async function strike(fault: Fault, { perSecond, recoverWithinMs }: Chaos
     await load.stop();
     const lost = await load.lost();
     await platform.end('SIGTERM');
-    const left = platform
-      .leftovers()
-      .filter((what) => !(place?.isMounted && isMountOf(what, platform.dataDir)));
+    const all = await platform.leftovers();
+    const left = all.filter((what) => !(place?.isMounted && isMountOf(what, platform.dataDir)));
     if (!place?.isMounted) await rm(platform.dataDir, { recursive: true, force: true });
     return judge(load.seen, {
       endOfFault,

@@ -5,13 +5,19 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { BerthError } from '../../src/contracts/errors.ts';
-import type { Driver, DriverName } from '../../src/drivers/driver.ts';
+import type { Driver, DriverName, SandboxKind } from '../../src/drivers/driver.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../src/drivers/process-identity.ts';
 import { type DriverPlace, DriverWorld, eventually, newSandboxId, testLimits } from './driver-world.ts';
 
 export interface DriverUnderTest {
   readonly name: DriverName;
   readonly make: (place: DriverPlace) => Driver;
+  /** Of all sandboxes of the suite; left out: of the platform's own Node, standard isolation. */
+  readonly kind?: SandboxKind;
+  /** Tells this run of the suite from others of the same driver. */
+  readonly title?: string;
+  /** Arguments of the platform that is killed, besides those of every driver. */
+  readonly platformArguments?: readonly string[];
   /** Path of the channel's socket as the runtime sees it. */
   readonly socketPath: (dir: string) => string;
   /** Sandboxes end when their platform is killed, without anybody's help. */
@@ -25,13 +31,13 @@ const SPIN = 'function innermost() {\n  for (;;) {}\n}\nfunction outer() {\n  in
 export function describeDriver(driver: DriverUnderTest): void {
   let world: DriverWorld;
   beforeAll(() => {
-    world = new DriverWorld(driver.make);
+    world = new DriverWorld(driver.make, driver.kind);
   });
   afterAll(async () => {
     await world.close();
   });
 
-  describe(`the driver ${driver.name}`, () => {
+  describe(`the driver ${driver.title ?? driver.name}`, () => {
     afterEach(() => {
       expect(world.warnings.splice(0)).toEqual([]);
     });
@@ -158,7 +164,8 @@ export function describeDriver(driver: DriverUnderTest): void {
     test('gives up a start that is aborted; nothing is left', async () => {
       for (const delayMs of [0, 5, 15, 30]) {
         const probe = await world.prepare();
-        const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64 };
+        const { kind } = world;
+        const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64, kind };
         const started = world.driver.create(spec, AbortSignal.timeout(delayMs)).then(
           () => null,
           (error: unknown) => error,
@@ -173,7 +180,8 @@ export function describeDriver(driver: DriverUnderTest): void {
 
     test('does not make two sandboxes of one id', async () => {
       const probe = await world.start();
-      const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64 };
+      const { kind } = world;
+      const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64, kind };
       await expect(world.driver.create(spec, AbortSignal.timeout(5_000))).rejects.toThrow(BerthError);
       expect(await probe.run('return "still here"')).toBe('still here');
       await world.driver.destroy(probe.id);
@@ -183,7 +191,13 @@ export function describeDriver(driver: DriverUnderTest): void {
       const survivor = await world.start();
       const platform = spawn(
         process.execPath,
-        [platformScript, driver.name, world.runDir, world.place().rootDir],
+        [
+          platformScript,
+          driver.name,
+          world.runDir,
+          world.place().rootDir,
+          ...(driver.platformArguments ?? []),
+        ],
         {
           stdio: ['ignore', 'pipe', 'inherit'],
         },
@@ -204,7 +218,7 @@ export function describeDriver(driver: DriverUnderTest): void {
     });
 
     test('leaves nothing behind when it is closed', async () => {
-      const other = new DriverWorld(driver.make);
+      const other = new DriverWorld(driver.make, driver.kind);
       const probes = await Promise.all([other.start(), other.start()]);
       await other.driver.close();
       expect(other.exits.map(({ id }) => id).sort()).toEqual(probes.map(({ id }) => id).sort());

@@ -5,7 +5,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asSandboxId, type SandboxId } from '../../src/contracts/ids.ts';
-import type { Driver, SandboxExit, SandboxLimits } from '../../src/drivers/driver.ts';
+import type { Driver, SandboxExit, SandboxKind, SandboxLimits } from '../../src/drivers/driver.ts';
+import { ownKind } from '../../src/drivers/facts.ts';
 import type { DriverLog } from '../../src/drivers/driver-log.ts';
 
 export const probeRuntime = join(import.meta.dirname, '../fixtures/drivers/probe-runtime.cjs');
@@ -59,9 +60,11 @@ export class DriverWorld {
   readonly exits: SandboxExit[] = [];
   readonly warnings: string[] = [];
   readonly driver: Driver;
+  readonly kind: SandboxKind;
   readonly #probes: Probe[] = [];
 
-  constructor(makeDriver: (place: DriverPlace) => Driver) {
+  constructor(makeDriver: (place: DriverPlace) => Driver, kind: SandboxKind = ownKind) {
+    this.kind = kind;
     this.driver = makeDriver(this.place());
     this.driver.onExit((exit) => this.exits.push(exit));
   }
@@ -86,7 +89,7 @@ export class DriverWorld {
   async start(limits: Partial<SandboxLimits> = {}, heapMb = 96): Promise<Probe> {
     const probe = await this.prepare();
     await this.driver.create(
-      { id: probe.id, channelDir: probe.dir, limits: { ...testLimits, ...limits }, heapMb },
+      { id: probe.id, channelDir: probe.dir, limits: { ...testLimits, ...limits }, heapMb, kind: this.kind },
       AbortSignal.timeout(WAIT_MS),
     );
     await probe.connected();

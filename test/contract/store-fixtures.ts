@@ -47,6 +47,7 @@ export function newDeploy(
       language: 'javascript',
       evaluate: 'script',
       filename: 'hello.js',
+      nodeRange: null,
       sourceBytes: bytes.length,
     },
     prepared: { code: bytes, sourceMap: Buffer.from('{"version":3}'), source: bytes },

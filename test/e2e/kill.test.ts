@@ -46,5 +46,5 @@ it(`every deploy that was acknowledged before ${KILLS} kills is there and answer
     expect(answer.number, name).toBeGreaterThanOrEqual(number);
   }
   await platform.end('SIGTERM');
-  expect(platform.leftovers()).toEqual([]);
+  expect(await platform.leftovers()).toEqual([]);
 });

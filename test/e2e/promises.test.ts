@@ -327,7 +327,7 @@ it('SIGTERM lets what runs finish, and then nothing is left', async () => {
   expect(await running.finish()).toEqual({ status: 200, text: '{"done":true}' });
   expect(await ended).toBe(0);
   expect(own.output).not.toMatch(/\bat .*\/src\//);
-  expect(own.leftovers()).toEqual([]);
+  expect(await own.leftovers()).toEqual([]);
   await own.stop();
 });
 

@@ -31,6 +31,7 @@ import type { DeploySource, Prepared, Preparer } from '../../src/modules/prepare
 import { MasterKey } from '../../src/store/master-key.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import { factsOf } from '../../src/drivers/testing/facts.ts';
 
 export interface ApiWorldOptions {
   readonly gaps?: ReadonlyMap<Isolation, string>;
@@ -92,13 +93,7 @@ export class ApiWorld {
     await ensurePlatformKey({ store, clock });
     const jwks = new JwksCache({ fetch: createJwksFetch(), clock });
     const verifier = createTokenVerifier({ ring, revoked, jwks, clock });
-    const facts = {
-      driver: 'process' as const,
-      isUsable: true,
-      reason: null,
-      gaps: options.gaps ?? new Map<Isolation, string>(),
-      cgroupVersion: null,
-    };
+    const facts = factsOf({ driver: 'process', gaps: options.gaps ?? new Map<Isolation, string>() });
     const acceptedGaps = options.acceptedGaps ?? [];
     this.store = store;
     this.issuer = createTokenIssuer({ ring, clock });
@@ -114,6 +109,8 @@ export class ApiWorld {
       sandboxes: {
         applyLimits: async (tenant) => void this.applied.push(tenant),
         evict: async (tenant) => void this.evicted.push(tenant),
+        facts: () => facts,
+        rollout: async () => facts,
       },
       clock,
       random: randomBytes,

@@ -20,6 +20,7 @@ import { newSandboxId } from '../../src/sandboxes/new-sandbox-id.ts';
 import type { Runnable, Sandboxes } from '../../src/sandboxes/sandboxes.ts';
 import { noEgress } from '../../src/sandboxes/testing/no-egress.ts';
 import type { SandboxEvent } from '../../src/sandboxes/services.ts';
+import { ownKind } from '../../src/drivers/facts.ts';
 
 const DEADLINE_MS = 20_000;
 
@@ -44,6 +45,7 @@ export async function openSandboxesWorld(
   const events: SandboxEvent[] = [];
   const sandboxes = createSandboxes({
     driver,
+    facts: await driver.facts(),
     clock: systemClock,
     runDir,
     listen: listenForSandbox,
@@ -94,6 +96,7 @@ export function revision(
     revision: `r${'0'.repeat(24)}` as RevisionId,
     limits: () => all,
     egress,
+    kind: () => ownKind,
     load: () => Promise.resolve(encodeLoad(spec, parts)),
   };
 }

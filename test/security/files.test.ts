@@ -5,6 +5,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { projectRoot } from '../support/platform.ts';
+import { hasOwnKernel, isDocker } from '../support/test-driver.ts';
 import { Arena } from './arena.ts';
 
 /** As sent: fetch would resolve dot segments itself. */
@@ -27,7 +28,8 @@ it('11: files of the host are not there', async () => {
   await writeFile(join(folder, 'secret'), 'secret', { mode: 0o666 });
   const wanted = [
     '/etc/shadow',
-    '/etc/hostname',
+    // Docker has one of its own, which says "sandbox"; its /sys is an empty mask, gVisor's shows its own kernel.
+    ...(isDocker ? [] : ['/etc/hostname', '/sys']),
     homedir(),
     projectRoot,
     arena.platform.dataDir,
@@ -35,7 +37,6 @@ it('11: files of the host are not there', async () => {
     '/var',
     '/home',
     '/root',
-    '/sys',
     '/run',
     '/bin/sh',
     '/usr/bin/env',
@@ -61,10 +62,13 @@ describe('12: /tmp is limited', () => {
   };
   for (const [what, deed] of Object.entries(deeds)) {
     it(`${what}: ENOSPC inside, nothing outside`, async () => {
-      const { code } = await arena.result<{ code: string }>(
-        `const fs = require('fs'); module.exports = (cb) => { try { ${deed} } catch (e) { cb(null, { code: e.code }); } };`,
-      );
-      expect(code).toBe('ENOSPC');
+      const attack = `const fs = require('fs'); module.exports = (cb) => { try { ${deed} } catch (e) { cb(null, { code: e.code }); } };`;
+      // gVisor does not count files (its gap tmp-limit): the sandbox's own memory or time ends it.
+      if (hasOwnKernel && /files$|directories/.test(what))
+        expect(['MEMORY_LIMIT', 'EVENT_LOOP_BLOCKED', 'FUNCTION_CRASHED']).toContain(
+          (await arena.problem(attack)).code,
+        );
+      else expect(await arena.result(attack)).toEqual({ code: 'ENOSPC' });
     });
   }
 });
@@ -75,7 +79,8 @@ describe('13: writing', () => {
       '/x',
       '/etc/x',
       '/dev/x',
-      '/dev/shm/x',
+      // gVisor's is in the sandbox's own memory.
+      ...(hasOwnKernel ? [] : ['/dev/shm/x']),
       '/berth/x',
       '/berth/channel/x',
       '/usr/x',
@@ -92,7 +97,8 @@ describe('13: writing', () => {
       };`);
     for (const place of places)
       expect(['EROFS', 'EACCES', 'ENOENT', 'EPERM'], `${place}: ${seen[place]}`).toContain(seen[place]);
-    expect(seen['/x']).toBe('EROFS');
+    // gVisor looks at the rights of the folder before it looks at the mount.
+    expect(hasOwnKernel ? ['EROFS', 'EACCES'] : ['EROFS']).toContain(seen['/x']);
   });
 
   it('to /tmp is not seen by another function', async () => {

@@ -128,7 +128,7 @@ describe('kill -9', () => {
     await served();
     expect(performance.now() - startedAt).toBeLessThan(RECOVERED_MS);
     await platform.end('SIGTERM');
-    expect(platform.leftovers()).toEqual([]);
+    expect(await platform.leftovers()).toEqual([]);
     expect(existsSync(runDirOf(platform.dataDir))).toBe(false);
     await platform.restart();
   });

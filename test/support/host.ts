@@ -1,6 +1,9 @@
-/** What the host shows of one platform's sandboxes: processes, cgroups, mounts. For tests that nothing is left over. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+/** What the host shows of one platform's sandboxes: processes, cgroups, mounts, containers. For tests that nothing is left over. */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { containerLabels } from '../../src/drivers/docker/container-config.ts';
+import { EngineClient } from '../../src/drivers/docker/engine-client.ts';
+import { EngineContainers } from '../../src/drivers/docker/engine-containers.ts';
 import { groupNameOf } from '../../src/drivers/jail/jail-ground.ts';
 import { runDirFor } from '../../src/supervisor/run-dir.ts';
 
@@ -112,4 +115,53 @@ function listed(folder: string): string[] {
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/**
+ * As `sandboxProcesses`, for the Docker driver: by the records of live sandboxes. The first process is the engine's init,
+ * or the guest's kernel; what stands in its group belongs to the sandbox.
+ */
+export function containerProcesses(dataDir: string): Map<string, number[]> {
+  const records = join(runDirOf(dataDir), 'records');
+  const found = new Map<string, number[]>();
+  for (const name of existsSync(records) ? readdirSync(records) : []) {
+    const group = name.endsWith('.json') ? groupOfRecord(join(records, name)) : null;
+    if (group !== null) found.set(group, []);
+  }
+  for (const entry of readdirSync('/proc')) {
+    const group = /^\d+$/.test(entry) ? groupOf(entry) : null;
+    if (group !== null) found.get(group)?.push(Number(entry));
+  }
+  return found;
+}
+
+function groupOfRecord(file: string): string | null {
+  try {
+    const { process: first } = JSON.parse(readFileSync(file, 'utf8')) as { process: { pid: number } | null };
+    return first === null ? null : groupOf(String(first.pid));
+  } catch {
+    return null; // it ended while we looked
+  }
+}
+
+function groupOf(pid: string): string | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+    return /^\d+:(?:[^:]*pids[^:]*|):(.*)$/m.exec(text)?.[1] ?? null;
+  } catch {
+    return null; // it ended while we looked
+  }
+}
+
+/** Containers of a platform on this data folder, in whatever state. */
+export async function instanceContainers(dataDir: string, engineHost: string): Promise<string[]> {
+  const file = join(dataDir, 'cache/instance-id');
+  if (!existsSync(file)) return [];
+  const engine = new EngineClient(engineHost);
+  try {
+    const label = `${containerLabels.instance}=${readFileSync(file, 'utf8').trim()}`;
+    return (await new EngineContainers(engine).list(label)).map(({ Id }) => `container ${Id.slice(0, 12)}`);
+  } finally {
+    engine.close();
+  }
 }

@@ -10,7 +10,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { existsSync } from 'node:fs';
 import {
   childOf,
+  containerProcesses,
   instanceCgroups,
+  instanceContainers,
   instanceMounts,
   instanceOf,
   isRunning,
@@ -19,6 +21,7 @@ import {
   sandboxTraces,
   serverOf,
 } from './host.ts';
+import { driverEnvironment, requireTestDriver } from './test-driver.ts';
 
 export const projectRoot = new URL('../..', import.meta.url).pathname;
 
@@ -150,9 +153,10 @@ export class TestPlatform {
 
   /** Starts a platform, on an empty data folder unless one is given, and waits until it is ready. */
   static async start(env: Record<string, string> = {}, options: StartOptions = {}): Promise<TestPlatform> {
+    await requireTestDriver();
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'berth-test-')));
     const platform = new TestPlatform(await freePort(), dataDir, {
-      env: { BERTH_DRIVER: 'jail', ...env },
+      env: { ...driverEnvironment(), ...env },
       program: options.program ?? SUPERVISOR,
     });
     await platform.restart();
@@ -179,7 +183,8 @@ export class TestPlatform {
 
   /** Live sandboxes as the host shows them: their pids by cgroup. */
   sandboxes(): Map<string, number[]> {
-    return sandboxProcesses(instanceOf(this.dataDir));
+    const isDocker = this.#env['BERTH_DRIVER'] === 'docker';
+    return isDocker ? containerProcesses(this.dataDir) : sandboxProcesses(instanceOf(this.dataDir));
   }
 
   /** Sandboxes that left anything on the host: files, sockets, cgroups, mounts. */
@@ -198,11 +203,13 @@ export class TestPlatform {
   }
 
   /** What is left of the platform on the host; empty once it has stopped. */
-  leftovers(): string[] {
+  async leftovers(): Promise<string[]> {
     const instance = instanceOf(this.dataDir);
     const pids = [...sandboxProcesses(instance).values()].flat().map((pid) => `process ${pid}`);
     const runDir = runDirOf(this.dataDir);
+    const engineHost = this.#env['BERTH_DOCKER_HOST'];
     return [
+      ...(engineHost === undefined ? [] : await instanceContainers(this.dataDir, engineHost)),
       ...pids,
       ...instanceCgroups(instance),
       ...instanceMounts(this.dataDir),
@@ -249,7 +256,7 @@ export class TestPlatform {
   /** @throws when anything is left on the host */
   async stop(): Promise<void> {
     await this.end('SIGTERM');
-    const left = this.leftovers();
+    const left = await this.leftovers();
     if (left.length > 0) throw new Error(`left over: ${left.join(', ')}`);
     await rm(this.dataDir, { recursive: true, force: true });
   }

@@ -1,7 +1,9 @@
 /** What says how the platform is: about, health, limits, metrics. */
 import { z } from 'zod';
 import { BerthError } from '../../contracts/errors.ts';
+import { isolationTiers } from '../../contracts/isolations.ts';
 import { limitDefinitions } from '../../contracts/limits.ts';
+import type { RuntimeFacts } from '../../drivers/driver.ts';
 import { readinessOf } from '../readiness.ts';
 import { type Route, route, WithStatus } from '../route.ts';
 import { platformKeyParams } from '../schemas.ts';
@@ -9,11 +11,17 @@ import { json } from '../views.ts';
 
 const linksView = z.object({ name: z.literal('berth'), links: z.record(z.string(), z.string()) });
 const gapView = z.object({ name: z.string(), isAccepted: z.boolean(), reason: z.string().optional() });
+const runtimeView = z.object({ name: z.string(), hasOwnKernel: z.boolean(), gaps: z.array(z.string()) });
 const aboutView = z.object({
   name: z.literal('berth'),
   version: z.string(),
   node: z.string(),
-  driver: z.object({ name: z.string(), cgroupVersion: z.number().nullable(), gaps: z.array(gapView) }),
+  driver: z.object({
+    name: z.string(),
+    cgroupVersion: z.number().nullable(),
+    gaps: z.array(gapView),
+    runtimes: z.record(z.enum(isolationTiers), runtimeView.nullable()),
+  }),
   scopes: z.array(z.string()),
   tenant: z.string().nullable(),
 });
@@ -24,6 +32,12 @@ const limitView = z.object({
   unit: z.string(),
   says: z.string(),
 });
+
+function viewRuntime(runtime: RuntimeFacts | null): z.input<typeof runtimeView> | null {
+  if (runtime === null) return null;
+  const { name, hasOwnKernel, gaps } = runtime;
+  return { name, hasOwnKernel, gaps: [...gaps.keys()] };
+}
 
 export const platformRoutes: readonly Route[] = [
   route({
@@ -94,7 +108,15 @@ export const platformRoutes: readonly Route[] = [
         name: 'berth' as const,
         version,
         node: process.version,
-        driver: { name: facts.driver, cgroupVersion: facts.cgroupVersion, gaps },
+        driver: {
+          name: facts.driver,
+          cgroupVersion: facts.cgroupVersion,
+          gaps,
+          runtimes: {
+            standard: viewRuntime(facts.runtimes.standard),
+            hardened: viewRuntime(facts.runtimes.hardened),
+          },
+        },
         scopes: [...principal.scopes],
         tenant: principal.tenant,
       };
@@ -108,6 +130,19 @@ export const platformRoutes: readonly Route[] = [
     summary: 'Every limit: default, floor, ceiling, unit and what it limits.',
     answers: json(z.record(z.string(), limitView)),
     handler: async () => limitDefinitions,
+  }),
+  route({
+    method: 'POST',
+    path: '/v1/rollout',
+    scope: 'operator',
+    name: 'rollOut',
+    summary:
+      'Makes all sandboxes anew of what the driver now has (a patched Node): the pool first, then those in use, one after the other; no request fails.',
+    answers: json(z.object({ nodeVersions: z.array(z.string()) })),
+    async handler({ services }) {
+      const { nodeVersions } = await services.control.rollout();
+      return { nodeVersions: [...nodeVersions] };
+    },
   }),
   route({
     method: 'POST',

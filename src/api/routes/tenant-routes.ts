@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { egressPolicySchema } from '../../contracts/egress.ts';
 import { tenantIdSchema } from '../../contracts/ids.ts';
+import { isolationTiers } from '../../contracts/isolations.ts';
 import { limitOverridesSchema } from '../../contracts/limits.ts';
 import { given } from '../given.ts';
 import { type Route, route } from '../route.ts';
@@ -15,12 +16,14 @@ const newTenant = z.strictObject({
   name: displayNameSchema.optional(),
   limits: limitOverridesSchema.optional(),
   egress: egressPolicySchema.optional(),
+  isolation: z.enum(isolationTiers).optional(),
 });
 const tenantChange = z.strictObject({
   name: displayNameSchema.optional(),
   state: z.enum(['active', 'suspended']).optional(),
   limits: limitOverridesSchema.optional(),
   egress: egressPolicySchema.optional(),
+  isolation: z.enum(isolationTiers).optional().describe('its sandboxes are replaced'),
 });
 const usageQuery = z.strictObject({
   days: z.coerce.number().int().min(1).max(MAX_USAGE_DAYS).default(DEFAULT_USAGE_DAYS),
@@ -35,8 +38,8 @@ export const tenantRoutes: readonly Route[] = [
     summary: 'Makes a tenant.',
     body: newTenant,
     answers: json(tenantView, 201),
-    handler: async ({ services: { control }, body: { id, name, limits, egress } }) =>
-      viewTenant(await control.createTenant({ id, ...given({ name, limits, egress }) }), control),
+    handler: async ({ services: { control }, body: { id, ...rest } }) =>
+      viewTenant(await control.createTenant({ id, ...given(rest) }), control),
   }),
   route({
     method: 'GET',
@@ -69,7 +72,7 @@ export const tenantRoutes: readonly Route[] = [
     scope: 'operator',
     name: 'updateTenant',
     summary:
-      'Changes name, state, limits or egress; limits and egress are replaced as a whole and take effect at once.',
+      'Changes name, state, isolation, limits or egress; limits and egress are replaced as a whole and take effect at once.',
     params: tenantParams,
     body: tenantChange,
     answers: json(tenantView),

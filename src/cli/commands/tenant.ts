@@ -1,4 +1,5 @@
 /** `berth tenant …` */
+import { type IsolationTier, isolationTiers } from '../../contracts/isolations.ts';
 import type { TenantRecord } from '../../client/records.ts';
 import { type Arguments, type Register, addCommand, addGroup } from '../command.ts';
 import { UsageError } from '../exit-code.ts';
@@ -13,6 +14,7 @@ interface TenantOptions {
   readonly egress?: readonly string[];
   readonly suspend?: boolean;
   readonly activate?: boolean;
+  readonly isolation?: string;
 }
 
 interface UsageOptions {
@@ -27,6 +29,8 @@ const egressOption = [
   collect,
 ] as const;
 
+const isolationOption = ['--isolation <tier>', `${isolationTiers.join(' or ')} (gVisor)`] as const;
+
 export const registerTenants: Register = (parent, program) => {
   const group = addGroup(parent, 'tenant', 'customers of this platform', ['tenants']);
   addCommand<TenantOptions>(
@@ -39,7 +43,8 @@ export const registerTenants: Register = (parent, program) => {
         command
           .option('--name <text>', 'name for people')
           .option('--limit <name=value>', 'a limit of its own (repeat)', collect)
-          .option(...egressOption),
+          .option(...egressOption)
+          .option(...isolationOption),
     },
     createTenant,
   );
@@ -86,12 +91,13 @@ const registerUpdate: Register = (group, program) => {
     program,
     {
       usage: 'update <id>',
-      says: 'change name, limits, egress or state; takes effect at once',
+      says: 'change name, limits, egress, isolation or state; takes effect at once',
       options: (command) =>
         command
           .option('--name <text>', 'name for people')
           .option('--limit <name=value>', 'set a limit, or "name=default" to take it back (repeat)', collect)
           .option(...egressOption)
+          .option(...isolationOption)
           .option('--suspend', 'refuse all its requests and kill its sandboxes')
           .option('--activate', 'end a suspension'),
     },
@@ -102,7 +108,7 @@ const registerUpdate: Register = (group, program) => {
 async function createTenant(
   { client, output }: Session,
   [id]: Arguments,
-  { name, limit, egress: targets }: TenantOptions,
+  { name, limit, egress: targets, isolation }: TenantOptions,
 ): Promise<void> {
   const limits: Record<string, number> = {};
   for (const [limitName, value] of limitPairs(limit ?? [])) if (value !== null) limits[limitName] = value;
@@ -112,6 +118,7 @@ async function createTenant(
     limits,
     ...(name === undefined ? {} : { name }),
     ...(egress === undefined ? {} : { egress }),
+    ...isolationOf(isolation),
   });
   output.result(
     tenant,
@@ -145,16 +152,16 @@ async function showUsage(
 async function updateTenant(
   session: Session,
   [id]: Arguments,
-  { name, limit, egress: targets, suspend, activate }: TenantOptions,
+  { name, limit, egress: targets, suspend, activate, isolation }: TenantOptions,
 ): Promise<void> {
   if (suspend === true && activate === true)
     throw new UsageError('--suspend and --activate exclude each other.', 'Give one of them.');
   const state = suspend === true ? 'suspended' : activate === true ? 'active' : undefined;
   const egress = egressPolicy(targets);
-  if (name === undefined && limit === undefined && egress === undefined && state === undefined)
+  if ([name, limit, egress, state, isolation].every((one) => one === undefined))
     throw new UsageError(
       'Nothing is to be changed.',
-      'Give --name, --limit, --egress, --suspend or --activate.',
+      'Give --name, --limit, --egress, --isolation, --suspend or --activate.',
     );
   const tenant = session.client.tenant(id!);
   const limits = limit === undefined ? undefined : await changedLimits(tenant, limit);
@@ -163,8 +170,16 @@ async function updateTenant(
     ...(limits === undefined ? {} : { limits }),
     ...(egress === undefined ? {} : { egress }),
     ...(state === undefined ? {} : { state }),
+    ...isolationOf(isolation),
   });
   session.output.result(changed, tenantText(session, changed));
+}
+
+function isolationOf(text: string | undefined): { readonly isolation?: IsolationTier } {
+  if (text === undefined) return {};
+  const isolation = isolationTiers.find((tier) => tier === text);
+  if (isolation !== undefined) return { isolation };
+  throw new UsageError(`There is no isolation "${text}".`, `Write ${isolationTiers.join(' or ')}.`);
 }
 
 /** The platform replaces limits as a whole, so those that stay are sent too. */
@@ -186,6 +201,7 @@ function tenantText({ output }: Session, tenant: TenantRecord): string {
     ['tenant', tenant.id],
     ['name', safe(tenant.name)],
     ['state', tenant.state],
+    ['isolation', tenant.isolation],
     ['created', when(tenant.createdAt)],
     ['egress', [tenant.egress ?? 'unknown'].flat().join(' ')],
     ['own limits', own.length === 0 ? 'none' : own.join(' ')],

@@ -35,14 +35,14 @@ export class CgroupTreeV1 implements CgroupTree {
   }
 
   async create(id: SandboxId, limits: SandboxLimits): Promise<SandboxCgroup> {
-    const group = new SandboxCgroupV1(this.#groupsOf(id));
+    const group = new SandboxCgroupV1(this.#groupsOf(id), OWN_PROCESSES);
     await Promise.all(group.paths.map(makeGroup));
     await group.setLimits(limits);
     return group;
   }
 
   pathsOf(id: SandboxId): readonly string[] {
-    return new SandboxCgroupV1(this.#groupsOf(id)).paths;
+    return new SandboxCgroupV1(this.#groupsOf(id), OWN_PROCESSES).paths;
   }
 
   async close(): Promise<void> {
@@ -56,12 +56,15 @@ export class CgroupTreeV1 implements CgroupTree {
   }
 }
 
-class SandboxCgroupV1 implements SandboxCgroup {
+export class SandboxCgroupV1 implements SandboxCgroup {
   readonly paths: readonly string[];
   readonly #groups: V1Bases;
+  readonly #ownProcesses: number;
 
-  constructor(groups: V1Bases) {
+  /** @param ownProcesses of the group's processes, those that are none of the tenant's */
+  constructor(groups: V1Bases, ownProcesses: number) {
     this.#groups = groups;
+    this.#ownProcesses = ownProcesses;
     this.paths = distinct(groups);
   }
 
@@ -72,7 +75,7 @@ class SandboxCgroupV1 implements SandboxCgroup {
   async setLimits(limits: SandboxLimits): Promise<void> {
     const { cpu, memory, pids } = this.#groups;
     const changes = [];
-    if (pids !== null) changes.push(setFile(pids, 'pids.max', limits.pids + OWN_PROCESSES));
+    if (pids !== null) changes.push(setFile(pids, 'pids.max', limits.pids + this.#ownProcesses));
     if (cpu !== null) changes.push(setCpu(cpu, limits.cpuMillis));
     if (memory !== null) changes.push(setMemory(memory, limits.memoryBytes));
     await allApplied(changes);
@@ -89,7 +92,7 @@ class SandboxCgroupV1 implements SandboxCgroup {
     return {
       cpuMicros: Math.round(nanos / 1_000),
       memoryBytes: bytes,
-      pids: Math.max(0, count - OWN_PROCESSES),
+      pids: Math.max(0, count - this.#ownProcesses),
     };
   }
 

@@ -30,7 +30,7 @@ export class CgroupTreeV2 implements CgroupTree {
   async create(id: SandboxId, limits: SandboxLimits): Promise<SandboxCgroup> {
     const path = join(this.#base, id);
     await makeGroup(path);
-    const group = new SandboxCgroupV2(path, this.available);
+    const group = new SandboxCgroupV2(path, this.available, OWN_PROCESSES);
     // One group is one sandbox: when the kernel kills for memory, it kills the whole of it.
     await setFileIfThere(path, 'memory.oom.group', 1);
     await setFileIfThere(path, 'memory.swap.max', 0);
@@ -47,15 +47,18 @@ export class CgroupTreeV2 implements CgroupTree {
   }
 }
 
-class SandboxCgroupV2 implements SandboxCgroup {
+export class SandboxCgroupV2 implements SandboxCgroup {
   readonly paths: readonly string[];
   readonly #path: string;
   readonly #available: ReadonlySet<Controller>;
+  readonly #ownProcesses: number;
 
-  constructor(path: string, available: ReadonlySet<Controller>) {
+  /** @param ownProcesses of the group's processes, those that are none of the tenant's */
+  constructor(path: string, available: ReadonlySet<Controller>, ownProcesses: number) {
     this.#path = path;
     this.paths = [path];
     this.#available = available;
+    this.#ownProcesses = ownProcesses;
   }
 
   async add(pid: number): Promise<void> {
@@ -66,7 +69,7 @@ class SandboxCgroupV2 implements SandboxCgroup {
     const cpuMax = `${cpuQuotaMicros(limits.cpuMillis)} ${CPU_PERIOD_MICROS}`;
     const changes = [];
     if (this.#available.has('pids'))
-      changes.push(setFile(this.#path, 'pids.max', limits.pids + OWN_PROCESSES));
+      changes.push(setFile(this.#path, 'pids.max', limits.pids + this.#ownProcesses));
     if (this.#available.has('cpu')) changes.push(setFile(this.#path, 'cpu.max', cpuMax));
     if (this.#available.has('memory')) changes.push(setFile(this.#path, 'memory.max', limits.memoryBytes));
     await allApplied(changes);
@@ -82,7 +85,7 @@ class SandboxCgroupV2 implements SandboxCgroup {
     return {
       cpuMicros: keyedNumber(cpu, 'usage_usec'),
       memoryBytes: bytes,
-      pids: Math.max(0, count - OWN_PROCESSES),
+      pids: Math.max(0, count - this.#ownProcesses),
     };
   }
 

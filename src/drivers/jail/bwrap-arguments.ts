@@ -1,30 +1,14 @@
 /**
  * Bubblewrap's arguments: the same for every sandbox, handed over in a file, so that /proc/1/cmdline tells nothing.
- * `enter.sh` has put the root together at /mnt.
+ * `enter.sh` has put the root together at /mnt. Bubblewrap adds PWD=/tmp to the environment.
  */
+import { EMPTY_FILE, sandboxEnvironment } from '../root/root-entries.ts';
 
 /** Descriptors that `enter.sh` and the driver open for bubblewrap; it closes them before the sandbox's code runs. */
 export const INFO_FD = 4;
 const SECCOMP_FD = 5;
 
 export const SANDBOX_UID = 1000;
-export const NODE_PATH = '/usr/bin/node';
-export const RUNTIME_PATH = '/berth/runtime.cjs';
-export const CHANNEL_PATH = '/berth/channel';
-export const CA_PATH = '/etc/ssl/certs/ca-certificates.crt';
-export const EMPTY_FILE = '/etc/empty';
-
-/** The whole environment of a sandbox; bubblewrap adds PWD=/tmp. Without TZ the first Date costs 18 ms. */
-export function sandboxEnvironment(hasCertificates: boolean): Readonly<Record<string, string>> {
-  return {
-    HOME: '/tmp',
-    LANG: 'C.UTF-8',
-    PATH: '/usr/bin',
-    TMPDIR: '/tmp',
-    TZ: 'UTC',
-    ...(hasCertificates ? { SSL_CERT_FILE: CA_PATH } : {}),
-  };
-}
 
 /** The only devices. No terminal, no shared memory, nothing that can be written into /dev itself. */
 export const devices = ['full', 'null', 'random', 'urandom', 'zero'] as const;

@@ -1,11 +1,10 @@
 /** The driver `jail`: sandboxes made with bubblewrap, without a daemon. The chain of a start is in `jail-process.ts`. */
-import { chmod, chown } from 'node:fs/promises';
-import { join } from 'node:path';
 import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId } from '../../contracts/ids.ts';
 import { systemClock } from '../../kernel/clock.ts';
 import { withDeadline } from '../../kernel/deadline.ts';
 import { allApplied } from '../all-applied.ts';
+import { giveChannel } from '../channel-folder.ts';
 import type { SandboxCgroup } from '../cgroups/cgroup.ts';
 import type {
   Driver,
@@ -20,10 +19,10 @@ import { locateFrames } from '../locate/locator.ts';
 import { identityOf, isAlive, signalProcess } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
-import { NODE_PATH, RUNTIME_PATH, sandboxEnvironment } from './bwrap-arguments.ts';
-import { groupNameOf, type JailGround, prepareGround } from './jail-ground.ts';
+import { NODE_PATH, RUNTIME_PATH, sandboxEnvironment, SOCKET_PATH } from '../root/root-entries.ts';
+import { groupNameOf, type JailGround, prepareGround, prepareRoot } from './jail-ground.ts';
 import { DEFAULT_START_MS, type JailOptions, TOOLS_PATH } from './jail-options.ts';
-import { SOCKET_PATH, startJail, tmpOptions } from './jail-process.ts';
+import { startJail, tmpOptions } from './jail-process.ts';
 import { probeJail } from './jail-probe.ts';
 import { JailSandbox } from './jail-sandbox.ts';
 import { enterSandbox, remountTmp } from './namespace-entry.ts';
@@ -67,6 +66,15 @@ class JailDriver implements Driver {
   facts(): Promise<DriverFacts> {
     this.#facts ??= probeJail(this.#options, () => this.#prepare());
     return this.#facts;
+  }
+
+  /** A Node or a library that was replaced on the host makes another root image; the old one serves who has it. */
+  async refresh(): Promise<DriverFacts> {
+    const ground = await this.#prepare();
+    const root = await prepareRoot(this.#options);
+    ground.leaveImages();
+    this.#ground = Promise.resolve({ ...ground, ...root });
+    return await this.facts();
   }
 
   onExit(listener: (exit: SandboxExit) => void): void {
@@ -287,14 +295,4 @@ function recordOf(spec: SandboxSpec, ground: JailGround): SandboxRecord {
 
 function nodeArguments(options: JailOptions, heapMb: number): string[] {
   return [`--max-old-space-size=${heapMb}`, ...(options.nodeFlags ?? []), RUNTIME_PATH, SOCKET_PATH];
-}
-
-/** The sandbox may look into its channel directory and connect, but make nothing there. */
-async function giveChannel(channelDir: string, uid: number | null): Promise<void> {
-  if (uid === null) return;
-  const socket = join(channelDir, 'channel.sock');
-  await chown(channelDir, 0, uid);
-  await chmod(channelDir, 0o750);
-  await chown(socket, 0, uid);
-  await chmod(socket, 0o660);
 }

@@ -43,21 +43,29 @@ export function groupNameOf(runDir: string): string {
 /** @throws UnusableHost */
 export async function prepareGround(options: JailOptions): Promise<JailGround> {
   const isRoot = process.geteuid?.() === 0;
-  const architecture = requireArchitecture();
   requireTools();
   mkdirSync(options.runDir, { recursive: true });
   if (isRoot) {
     chmodSync(options.runDir, 0o711);
     requireOpenPath(options.runDir);
   }
+  const root = await prepareRoot(options);
+  const cgroups = await detectCgroups({ groupName: groupNameOf(options.runDir), isRoot, log: options.log });
+  const uids = isRoot ? new UidPool(options.uidRange ?? DEFAULT_UID_RANGE) : null;
+  return { ...root, cgroups, uids };
+}
+
+type JailRoot = Pick<JailGround, 'image' | 'launch' | 'leaveImages'>;
+
+/** What sandboxes are made of, as the host has it now. */
+export async function prepareRoot(options: JailOptions): Promise<JailRoot> {
+  const architecture = requireArchitecture();
   const image = await prepareRootImage({ ...options, architecture });
   const launch = await prepareLaunchFiles({ ...options, ...image, architecture });
   await removeUnusedImages(options.rootDir);
-  const cgroups = await detectCgroups({ groupName: groupNameOf(options.runDir), isRoot, log: options.log });
-  const uids = isRoot ? new UidPool(options.uidRange ?? DEFAULT_UID_RANGE) : null;
   const names = [...image.lowerDirs.split(':'), launch.launchDir];
   const leaveImages = keepInUse({ rootDir: options.rootDir, names }, systemClock);
-  return { image, launch, cgroups, uids, leaveImages };
+  return { image, launch, leaveImages };
 }
 
 function requireArchitecture(): Architecture {

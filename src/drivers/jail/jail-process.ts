@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import type { SandboxLimits } from '../driver.ts';
-import { CHANNEL_PATH, INFO_FD, NODE_PATH } from './bwrap-arguments.ts';
+import { NODE_PATH } from '../root/root-entries.ts';
+import { INFO_FD } from './bwrap-arguments.ts';
 import { TOOLS_PATH } from './jail-options.ts';
 import type { LaunchFiles } from './launch-files.ts';
 import { coverStrays } from '../stray-descriptors.ts';
@@ -47,9 +48,6 @@ export interface JailProcess {
   /** Host pid of the first process in the pid namespace. Rejects when the process ends before. */
   readonly firstPid: Promise<number>;
 }
-
-/** The path of the channel's socket as the runtime sees it. */
-export const SOCKET_PATH = `${CHANNEL_PATH}/channel.sock`;
 
 /** Options of the sandbox's /tmp, for mounting and for changing it. */
 export function tmpOptions(limits: SandboxLimits): string {

@@ -19,7 +19,7 @@ import {
 } from '../process-identity.ts';
 import { StderrTail } from '../stderr-tail.ts';
 import type { JailProcess } from './jail-process.ts';
-import { findMainProcess } from './main-process.ts';
+import { findMainProcess } from '../main-process.ts';
 
 /** Killing a pid namespace takes milliseconds; a host that needs longer than this is ill. */
 const KILL_MS = 8_000;

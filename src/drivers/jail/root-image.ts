@@ -1,6 +1,5 @@
 /**
- * The root file system of all sandboxes, prepared once on the host and shown through a read-only overlay: Node, the
- * libraries it is linked with, CA certificates, a few files that the C library wants. Nothing else; no shell.
+ * The root file system of all sandboxes of the jail, prepared once on the host and shown through a read-only overlay.
  * Directories are named by their content, so that an old and a new platform share the place.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -22,11 +21,9 @@ import { dirname, join } from 'node:path';
 import type { Clock } from '../../kernel/clock.ts';
 import { removeTree } from '../../kernel/tree-removal.ts';
 import type { Architecture } from '../seccomp/seccomp-compiler.ts';
-import { CA_PATH, CHANNEL_PATH, devices, EMPTY_FILE, NODE_PATH, RUNTIME_PATH } from './bwrap-arguments.ts';
-import { librariesOf } from './shared-libraries.ts';
+import { LAYOUT, NODE_PATH, type RootEntry, rootContents, RUNTIME_PATH } from '../root/root-entries.ts';
+import { devices } from './bwrap-arguments.ts';
 
-/** Raise it when the layout changes. */
-const LAYOUT = 1;
 const DAY_MS = 24 * 3_600_000;
 /** Images that no platform has used for so long are removed by the next start of one. */
 const UNUSED_MS = 7 * DAY_MS;
@@ -44,14 +41,6 @@ export interface RootImageOptions {
   readonly architecture: Architecture;
 }
 
-const files: Readonly<Record<string, string>> = {
-  '/etc/passwd': 'sandbox:x:1000:1000::/tmp:/nonexistent\n',
-  '/etc/group': 'sandbox:x:1000:\n',
-  '/etc/hosts': '127.0.0.1 localhost sandbox\n::1 localhost\n',
-  '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files\n',
-  [EMPTY_FILE]: '',
-};
-
 const links: Readonly<Record<string, string>> = {
   '/dev/fd': '/proc/self/fd',
   '/dev/stdin': '/proc/self/fd/0',
@@ -63,26 +52,26 @@ const links: Readonly<Record<string, string>> = {
 export async function prepareRootImage(options: RootImageOptions): Promise<RootImage> {
   mkdirSync(options.rootDir, { recursive: true });
   chmodSync(options.rootDir, 0o755);
-  const libraries = librariesOf(options.nodePath, options.architecture);
-  const certificates = existsSync(CA_PATH) ? [CA_PATH] : [];
-  const base = `base-${fingerprint([options.nodePath, ...libraries, ...certificates])}`;
+  const { entries, hasCertificates } = rootContents(options.nodePath, options.architecture);
+  const base = `base-${fingerprint(entries)}`;
   await makeOnce(options.rootDir, base, (at) => {
-    for (const path of [...libraries, ...certificates]) place(path, join(at, path));
-    placeNode(options.nodePath, join(at, NODE_PATH));
-    furnish(at);
+    for (const entry of entries) make(entry, join(at, entry.path));
+    for (const name of devices) writeInto(join(at, '/dev', name), '');
+    for (const [path, target] of Object.entries(links)) symlinkSync(target, join(at, path));
   });
   const code = readFileSync(options.runtimeFile);
   const runtime = `runtime-${createHash('sha256').update(code).digest('hex').slice(0, 16)}`;
   await makeOnce(options.rootDir, runtime, (at) => writeInto(join(at, RUNTIME_PATH), code));
-  return { lowerDirs: `${runtime}:${base}`, hasCertificates: certificates.length > 0 };
+  return { lowerDirs: `${runtime}:${base}`, hasCertificates };
 }
 
 /** What changes when a package update brings a new file; reading 120 MB at each start would be too slow. */
-function fingerprint(paths: readonly string[]): string {
+function fingerprint(entries: readonly RootEntry[]): string {
   const hash = createHash('sha256').update(`layout ${LAYOUT}\n`);
-  for (const path of paths) {
-    const { size, mtimeMs } = statSync(path);
-    hash.update(`${path} ${size} ${mtimeMs}\n`);
+  for (const entry of entries) {
+    if (entry.kind !== 'copy') continue;
+    const { size, mtimeMs } = statSync(entry.from);
+    hash.update(`${entry.from} ${size} ${mtimeMs}\n`);
   }
   return hash.digest('hex').slice(0, 16);
 }
@@ -124,19 +113,19 @@ export function keepInUse(
   return () => cancel();
 }
 
-function furnish(at: string): void {
-  for (const path of ['/proc', '/tmp', CHANNEL_PATH]) makeDirectory(join(at, path));
-  for (const [path, text] of Object.entries(files)) writeInto(join(at, path), text);
-  for (const name of devices) writeInto(join(at, '/dev', name), '');
-  for (const [path, target] of Object.entries(links)) symlinkSync(target, join(at, path));
+function make(entry: RootEntry, target: string): void {
+  if (entry.kind === 'directory') makeDirectory(target, entry.mode);
+  else if (entry.kind === 'text') writeInto(target, entry.text);
+  else if (entry.path === NODE_PATH) placeNode(entry.from, target);
+  else place(entry.from, target);
 }
 
-function makeDirectory(path: string): void {
+function makeDirectory(path: string, mode = 0o755): void {
   if (existsSync(path)) return;
   makeDirectory(dirname(path));
   mkdirSync(path);
   // Not subject to the umask.
-  chmodSync(path, 0o755);
+  chmodSync(path, mode);
 }
 
 export function writeInto(path: string, content: string | Buffer): void {

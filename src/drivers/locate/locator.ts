@@ -8,7 +8,7 @@ import { coverStrays } from '../stray-descriptors.ts';
 
 /** Time for everything: the inspector starts, the helper connects, the main thread pauses. */
 export const LOCATE_MS = 2_000;
-const MAX_OUTPUT_BYTES = 256 * 1024;
+export const MAX_HELPER_OUTPUT_BYTES = 256 * 1024;
 const MAX_FRAMES = 50;
 /** Code made by eval or new Function has no file. */
 const ANONYMOUS = '<anonymous>';
@@ -38,12 +38,21 @@ const helperText = readFileSync(join(import.meta.dirname, 'inspector-helper.cjs'
 
 /** @returns the tenant's frames, innermost first; [] when they cannot be had in time */
 export async function locateFrames(helper: HelperCommand): Promise<readonly StackFrame[]> {
-  const output = await runHelper(helper);
+  return framesOf(await runHelper(helper), helper.runtimeFile);
+}
+
+/** Arguments of the Node that runs the helper. */
+export function helperArguments(port: number, runtimeFile: string): string[] {
+  return ['-e', helperText, String(port), String(LOCATE_MS - 200), runtimeFile];
+}
+
+/** @param output what the helper printed @param runtimeFile frames of this file are ours */
+export function framesOf(output: string, runtimeFile: string): readonly StackFrame[] {
   const parsed = framesSchema.safeParse(parseJson(output));
   if (!parsed.success) return [];
   return parsed.data
     .map((frame) => ({ ...frame, file: frame.file.replace(/^file:\/\//, '') || ANONYMOUS }))
-    .filter(({ file }) => !file.startsWith('node:') && file !== helper.runtimeFile);
+    .filter(({ file }) => !file.startsWith('node:') && file !== runtimeFile);
 }
 
 function parseJson(text: string): unknown {
@@ -57,8 +66,7 @@ function parseJson(text: string): unknown {
 function runHelper({ command, port, env, uid, runtimeFile }: HelperCommand): Promise<string> {
   const [program, ...first] = command;
   const own = uid === null ? {} : { uid, gid: uid };
-  const forHelper = [String(port), String(LOCATE_MS - 200), runtimeFile];
-  const child = spawn(program, [...first, '-e', helperText, ...forHelper], {
+  const child = spawn(program, [...first, ...helperArguments(port, runtimeFile)], {
     ...own,
     env,
     cwd: '/',
@@ -70,7 +78,7 @@ function runHelper({ command, port, env, uid, runtimeFile }: HelperCommand): Pro
     let output = '';
     child.stdout!.on('data', (chunk: Buffer) => {
       output += chunk.toString('utf8');
-      if (output.length > MAX_OUTPUT_BYTES) child.kill('SIGKILL');
+      if (output.length > MAX_HELPER_OUTPUT_BYTES) child.kill('SIGKILL');
     });
     // No helper, no place: the caller's error then comes without the line.
     child.once('error', () => resolve(''));

@@ -8,6 +8,7 @@ import { withDeadline } from '../../kernel/deadline.ts';
 import { removeTree } from '../../kernel/tree-removal.ts';
 import { type Driver, type DriverFacts, isolations } from '../driver.ts';
 import type { SandboxExit, SandboxSpec, SandboxUsage, StackFrame } from '../driver.ts';
+import { ownNodeVersion } from '../facts.ts';
 import { identityOf } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { SandboxRecords } from '../sandbox-record.ts';
@@ -43,13 +44,22 @@ class ProcessDriver implements Driver {
   }
 
   facts(): Promise<DriverFacts> {
+    const gaps = new Map(isolations.map((isolation) => [isolation, GAP]));
+    const runtime = { name: 'none', hasOwnKernel: false, gaps, fixedLimits: [] };
     return Promise.resolve({
       driver: 'process',
       isUsable: true,
       reason: null,
-      gaps: new Map(isolations.map((isolation) => [isolation, GAP])),
+      gaps,
       cgroupVersion: null,
+      runtimes: { standard: runtime, hardened: null },
+      nodeVersions: [ownNodeVersion],
     });
+  }
+
+  /** A process is started from the file that is there then. */
+  refresh(): Promise<DriverFacts> {
+    return this.facts();
   }
 
   onExit(listener: (exit: SandboxExit) => void): void {

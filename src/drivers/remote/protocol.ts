@@ -7,14 +7,16 @@ import { z } from 'zod';
 import { errorDefinitions, type ErrorCode } from '../../contracts/errors.ts';
 import { asSandboxId } from '../../contracts/ids.ts';
 import { limitDefinitions, type LimitName } from '../../contracts/limits.ts';
-import { driverNames, isolations } from '../driver.ts';
+import { isolationTiers } from '../../contracts/isolations.ts';
+import { type DriverFacts, driverNames, isolations, type RuntimeFacts } from '../driver.ts';
 
 /** Raised with every change of a message. Both sides come from one installation, so other versions are refused. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 const MiB = 1024 * 1024;
 const MAX_PATH_CHARACTERS = 256;
 const MAX_FRAMES = 1_000;
+const MAX_NODE_MAJOR = 999;
 const MAX_TEXT_CHARACTERS = 8_192;
 
 const callNumber = z.int().min(1).max(Number.MAX_SAFE_INTEGER);
@@ -50,6 +52,7 @@ const specSchema = z.strictObject({
     .int()
     .min(1)
     .max(limitDefinitions.memoryBytes.ceiling / MiB),
+  kind: z.strictObject({ isolation: z.enum(isolationTiers), nodeMajor: z.int().min(1).max(MAX_NODE_MAJOR) }),
 });
 
 /** The first message of each side. */
@@ -62,6 +65,7 @@ const id = sandboxIdSchema;
 /** What the server asks. `cancel` aborts the `create` with that number; it has no answer of its own. */
 export const requestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ call, verb: z.literal('facts') }),
+  z.strictObject({ call, verb: z.literal('refresh') }),
   z.strictObject({ call, verb: z.literal('create'), spec: specSchema }),
   z.strictObject({ call, verb: z.literal('cancel') }),
   z.strictObject({ call, verb: z.literal('update'), id, limits: sandboxLimitsSchema }),
@@ -74,13 +78,42 @@ export const requestSchema = z.discriminatedUnion('verb', [
 export type Request = z.infer<typeof requestSchema>;
 export type Verb = Exclude<Request['verb'], 'cancel'>;
 
+const gapsSchema = z.array(z.tuple([z.enum(isolations), z.string()])).transform((pairs) => new Map(pairs));
+const runtimeSchema = z
+  .object({
+    name: text,
+    hasOwnKernel: z.boolean(),
+    gaps: gapsSchema,
+    fixedLimits: z.array(sandboxLimitsSchema.keyof()),
+  })
+  .nullable();
+
 export const factsSchema = z.object({
   driver: z.enum(driverNames),
   isUsable: z.boolean(),
   reason: z.string().nullable(),
-  gaps: z.array(z.tuple([z.enum(isolations), z.string()])).transform((pairs) => new Map(pairs)),
+  gaps: gapsSchema,
   cgroupVersion: z.union([z.literal(1), z.literal(2)]).nullable(),
+  runtimes: z.object({ standard: runtimeSchema, hardened: runtimeSchema }),
+  nodeVersions: z.array(text),
 });
+
+/** As the server reads them: a map is a list of pairs on the line. */
+export function factsMessage(facts: DriverFacts): z.input<typeof factsSchema> {
+  const { standard, hardened } = facts.runtimes;
+  return {
+    ...facts,
+    gaps: [...facts.gaps],
+    runtimes: { standard: runtimeMessage(standard), hardened: runtimeMessage(hardened) },
+    nodeVersions: [...facts.nodeVersions],
+  };
+}
+
+function runtimeMessage(runtime: RuntimeFacts | null): z.input<typeof runtimeSchema> {
+  if (runtime === null) return null;
+  const { name, hasOwnKernel, gaps, fixedLimits } = runtime;
+  return { name, hasOwnKernel, gaps: [...gaps], fixedLimits: [...fixedLimits] };
+}
 
 const usageSchema = z
   .object({
@@ -101,6 +134,7 @@ const nothing = z.null().transform(() => undefined);
 /** The value of an answer, by the verb that was asked. */
 export const resultSchemas = {
   facts: factsSchema,
+  refresh: factsSchema,
   create: nothing,
   update: nothing,
   usage: usageSchema,

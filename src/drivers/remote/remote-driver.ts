@@ -83,11 +83,15 @@ class RemoteDriver implements Driver {
     return this.#ask('facts');
   }
 
+  refresh(): Promise<DriverFacts> {
+    return this.#ask('refresh');
+  }
+
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
-    const { id, channelDir, limits, heapMb } = spec;
+    const { id, channelDir, limits, heapMb, kind } = spec;
     const call = this.#nextCall();
     const cancel = (): void => this.#writer.write({ call, verb: 'cancel' });
-    const created = this.#ask('create', { spec: { id, channelDir, limits, heapMb } }, call);
+    const created = this.#ask('create', { spec: { id, channelDir, limits, heapMb, kind } }, call);
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
     try {

@@ -11,6 +11,7 @@ import type { Runnable } from '../../sandboxes/sandboxes.ts';
 import { createInvoker, type InvokerOptions } from '../http-invoker.ts';
 import type { Directory, Invoker, Route } from '../invoker.ts';
 import type { FakeSandboxes } from './fake-sandboxes.ts';
+import { ownKind } from '../../drivers/facts.ts';
 
 export class FakeDirectory implements Directory {
   readonly #routes = new Map<string, Route>();
@@ -23,6 +24,7 @@ export class FakeDirectory implements Directory {
       state,
       limits,
       egress: 'public',
+      isolation: 'standard',
       tokensValidFrom: 0,
       createdAt: 1,
       updatedAt: 1,
@@ -40,6 +42,7 @@ export class FakeDirectory implements Directory {
       revision: `r${'0'.repeat(24)}` as RevisionId,
       limits: () => this.#tenants.get(tenant)!.limits,
       egress: () => 'public',
+      kind: () => ownKind,
       load: () => Promise.resolve(Buffer.alloc(0)),
     };
     this.#routes.set(`${tenant}/${name}`, { tenant: owner, fn, access, runnable });

@@ -13,6 +13,7 @@ import type {
   SandboxUsage,
   StackFrame,
 } from '../../drivers/driver.ts';
+import { factsOf } from '../../drivers/testing/facts.ts';
 
 export class FakeDriver implements Driver {
   readonly name = 'process';
@@ -43,14 +44,17 @@ export class FakeDriver implements Driver {
   #onExit: (exit: SandboxExit) => void = () => undefined;
   onCreated: (spec: SandboxSpec) => void = () => undefined;
 
+  /** Limits that its sandboxes keep for life. */
+  fixedLimits: readonly (keyof SandboxLimits)[] = [];
+  refreshed = 0;
+
   facts(): Promise<DriverFacts> {
-    return Promise.resolve({
-      driver: this.name,
-      isUsable: true,
-      reason: null,
-      gaps: new Map(),
-      cgroupVersion: null,
-    });
+    return Promise.resolve(factsOf({ driver: this.name, fixedLimits: this.fixedLimits }));
+  }
+
+  refresh(): Promise<DriverFacts> {
+    this.refreshed += 1;
+    return this.facts();
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {

@@ -11,6 +11,9 @@ import { defaultLimits, type Limits } from '../../contracts/limits.ts';
 import type { LogRecord } from '../../contracts/model.ts';
 import type { BerthError } from '../../contracts/errors.ts';
 import { FakeClock, settled } from '../../kernel/testing/fake-clock.ts';
+import type { SandboxKind } from '../../drivers/driver.ts';
+import { ownKind } from '../../drivers/facts.ts';
+import { factsOf, type TestFacts } from '../../drivers/testing/facts.ts';
 import { createSandboxes, type SandboxesOptions } from '../local-sandboxes.ts';
 import type { InvocationEvents, Lease, Runnable, Sandboxes } from '../sandboxes.ts';
 import type { ChannelListener } from '../channel-listener.ts';
@@ -20,7 +23,7 @@ import { FakeChannel, type FakeInvocation } from './fake-channel.ts';
 import { FakeDriver } from './fake-driver.ts';
 
 export type WorldOptions = Partial<
-  Pick<SandboxesOptions, 'pool' | 'maxSandboxes'> & { limits: Partial<Limits> }
+  Pick<SandboxesOptions, 'pool' | 'maxSandboxes'> & { limits: Partial<Limits>; facts: TestFacts }
 >;
 
 /** Sandboxes on a fake host whose runtimes greet, load and answer pings at once. */
@@ -52,6 +55,7 @@ export class World {
     let count = 0;
     this.sandboxes = createSandboxes({
       driver: this.driver,
+      facts: factsOf({ driver: 'process', ...options.facts }),
       clock: this.clock,
       runDir: this.#runDir,
       listen: (dir) => this.#listen(dir),
@@ -111,6 +115,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
 export interface TestRunnable extends Runnable {
   /** Change it to change the tenant's limits. */
   current: Limits;
+  currentKind: SandboxKind;
   loads: number;
 }
 
@@ -122,8 +127,10 @@ export function makeRunnable(key: string, limits: Partial<Limits> = {}, tenant =
     revision: `r${'0'.repeat(24)}` as RevisionId,
     current: { ...defaultLimits, ...limits },
     loads: 0,
+    currentKind: ownKind,
     limits: () => runnable.current,
     egress: () => 'public',
+    kind: () => runnable.currentKind,
     load: () => {
       runnable.loads += 1;
       return Promise.resolve(Buffer.from(`code of ${key}`));

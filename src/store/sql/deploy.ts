@@ -35,6 +35,7 @@ export async function deploy(
       .set({
         ...change.columns,
         active_revision: revision.id,
+        node_range: revision.node_range,
         last_number: Math.max(row.last_number, revision.number),
         version: row.version + 1,
         updated_at: context.clock.now(),
@@ -74,6 +75,7 @@ async function insertFunction(
     name: key.fn,
     access: 'public',
     active_revision: null,
+    node_range: null,
     env: '{}',
     meta: '{}',
     webtask: null,

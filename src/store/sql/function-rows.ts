@@ -29,6 +29,7 @@ export async function functionOf(sealer: Sealer, row: Selectable<FunctionsTable>
     name: key.fn,
     access: row.access as Access,
     activeRevision: row.active_revision as RevisionId | null,
+    nodeRange: row.node_range,
     env: JSON.parse(row.env) as Record<string, string>,
     meta: JSON.parse(row.meta) as Record<string, string>,
     webtask: await openWebtask(sealer, key, row.webtask),

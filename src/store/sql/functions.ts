@@ -96,12 +96,17 @@ async function activate(
 ): Promise<FunctionRecord> {
   const row = await context.writer.write(async (transaction, changed) => {
     const current = await mustFind(transaction, key);
-    if ((await findRevision(transaction, key)) === undefined) {
+    const revision = await findRevision(transaction, key);
+    if (revision === undefined) {
       throw new BerthError('NOT_FOUND', { what: `revision "${key.id}" of function "${key.fn}"` });
     }
     if (current.active_revision === key.id) return current;
     changed({ kind: 'function', tenant: key.tenant, fn: key.fn });
-    return touch(transaction, { context, current, columns: { active_revision: key.id } });
+    return touch(transaction, {
+      context,
+      current,
+      columns: { active_revision: key.id, node_range: revision.node_range },
+    });
   });
   return functionOf(context.sealer, row);
 }

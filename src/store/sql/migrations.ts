@@ -40,6 +40,7 @@ export const migrations: readonly PartMigration[] = [
   },
   { name: '0001-logs', part: 'logs', up: createLogs },
   { name: '0002-egress', part: 'main', up: addEgress },
+  { name: '0003-kinds', part: 'main', up: addKinds },
 ];
 
 /** Those of `parts` as Kysely's Migrator takes them. */
@@ -183,6 +184,16 @@ async function addEgress(db: Kysely<Schema>): Promise<void> {
     .addColumn('amount', 'bigint', required)
     .addPrimaryKeyConstraint('usage_key', ['tenant', 'day', 'name'])
     .execute();
+}
+
+/** How strong a tenant's wall is, and on which Node a revision runs. */
+async function addKinds(db: Kysely<Schema>): Promise<void> {
+  await db.schema
+    .alterTable('tenants')
+    .addColumn('isolation', 'text', (column) => column.notNull().defaultTo('standard'))
+    .execute();
+  await db.schema.alterTable('functions').addColumn('node_range', 'text').execute();
+  await db.schema.alterTable('revisions').addColumn('node_range', 'text').execute();
 }
 
 async function createLogs(db: Kysely<Schema>, types: SchemaTypes): Promise<void> {

@@ -60,6 +60,7 @@ export async function insertRevision(
     language: revision.language,
     evaluate: revision.evaluate,
     filename: revision.filename,
+    node_range: revision.nodeRange,
     source_bytes: revision.sourceBytes,
     created_at: revision.createdAt,
   };
@@ -113,6 +114,7 @@ export function revisionOf(row: Selectable<RevisionsTable>): Revision {
     language: row.language as Revision['language'],
     evaluate: row.evaluate as Revision['evaluate'],
     filename: row.filename,
+    nodeRange: row.node_range,
     sourceBytes: Number(row.source_bytes),
     createdAt: Number(row.created_at),
   };

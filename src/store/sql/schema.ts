@@ -9,6 +9,7 @@ export interface TenantsTable {
   limits: string;
   /** JSON of an EgressPolicy */
   egress: string;
+  isolation: string;
   tokens_valid_from: number;
   /** Kept by the transactions that add and remove functions, so that a deploy never counts rows. */
   function_count: number;
@@ -21,6 +22,8 @@ export interface FunctionsTable {
   name: string;
   access: string;
   active_revision: string | null;
+  /** of the active revision, so that the routing table needs no join */
+  node_range: string | null;
   env: string;
   meta: string;
   /** sealed JSON of a WebtaskRecord */
@@ -43,6 +46,7 @@ export interface RevisionsTable {
   language: string;
   evaluate: string;
   filename: string;
+  node_range: string | null;
   source_bytes: number;
   created_at: number;
 }

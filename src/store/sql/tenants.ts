@@ -59,6 +59,7 @@ async function createTenant(
       state: 'active',
       limits: textOf(tenant.limits),
       egress: JSON.stringify(tenant.egress ?? DEFAULT_EGRESS_POLICY),
+      isolation: tenant.isolation ?? 'standard',
       tokens_valid_from: 0,
       function_count: 0,
       created_at: now,
@@ -83,10 +84,10 @@ async function createTenant(
 async function updateTenant(
   { writer, clock }: StoreContext,
   id: TenantId,
-  change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'egress' | 'tokensValidFrom'>>,
+  change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'egress' | 'isolation' | 'tokensValidFrom'>>,
 ): Promise<Tenant> {
   return writer.write(async (transaction, changed) => {
-    const { name, state, limits, egress, tokensValidFrom } = change;
+    const { name, state, limits, egress, isolation, tokensValidFrom } = change;
     const row = await transaction
       .updateTable('tenants')
       .set({
@@ -95,6 +96,7 @@ async function updateTenant(
         ...(state === undefined ? {} : { state }),
         ...(limits === undefined ? {} : { limits: textOf(limits) }),
         ...(egress === undefined ? {} : { egress: JSON.stringify(egress) }),
+        ...(isolation === undefined ? {} : { isolation }),
         ...(tokensValidFrom === undefined ? {} : { tokens_valid_from: tokensValidFrom }),
       })
       .where('id', '=', id)
@@ -135,6 +137,7 @@ function tenantOf(row: Selectable<TenantsTable>): Tenant {
     state: row.state as Tenant['state'],
     limits: JSON.parse(row.limits) as LimitOverrides,
     egress: JSON.parse(row.egress) as EgressPolicy,
+    isolation: row.isolation as Tenant['isolation'],
     tokensValidFrom: Number(row.tokens_valid_from),
     createdAt: Number(row.created_at),
     updatedAt: Number(row.updated_at),

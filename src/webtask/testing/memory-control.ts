@@ -7,6 +7,7 @@ import type { FunctionRecord, Tenant } from '../../contracts/model.ts';
 import type { Control, DeployRequest } from '../../control/control.ts';
 import type { Directory, Route } from '../../invoke/invoker.ts';
 import type { FunctionSettings } from '../../store/store.ts';
+import { ownKind } from '../../drivers/facts.ts';
 
 interface Kept {
   record: FunctionRecord;
@@ -45,6 +46,7 @@ export class MemoryControl implements Used, Directory {
       state: 'active',
       limits: {},
       egress: 'public',
+      isolation: 'standard',
       tokensValidFrom: 0,
       createdAt: 0,
       updatedAt: 0,
@@ -138,6 +140,7 @@ export class MemoryControl implements Used, Directory {
       revision: record.activeRevision,
       limits: () => defaultLimits,
       egress: () => 'public' as const,
+      kind: () => ownKind,
       load: () => Promise.reject(new Error('nothing is loaded in this test')),
     };
     return { tenant: this.tenants.get(tenant)!, fn: record.name, access: record.access, runnable };
@@ -151,7 +154,14 @@ export class MemoryControl implements Used, Directory {
 }
 
 function newRecord(tenant: TenantId, name: FunctionName): FunctionRecord {
-  const defaults = { access: 'public', activeRevision: null, env: {}, meta: {}, webtask: null } as const;
+  const defaults = {
+    access: 'public',
+    activeRevision: null,
+    nodeRange: null,
+    env: {},
+    meta: {},
+    webtask: null,
+  } as const;
   return { tenant, name, ...defaults, version: 1, createdAt: 0, updatedAt: 0 };
 }
 

@@ -1,13 +1,23 @@
-/** Finds the sandbox's Node on the host: the child of bubblewrap's first process that has pid 2 inside. */
+/** Finds the sandbox's Node on the host: a child of the first process in its pid namespace. */
 import { readFile } from 'node:fs/promises';
-import { identityOf, isMissing, type ProcessIdentity } from '../process-identity.ts';
+import { identityOf, isMissing, type ProcessIdentity } from './process-identity.ts';
 
-/** @returns null when it has not started yet, or has ended */
+/** Bubblewrap's: the one that has pid 2 inside. @returns null when it has not started yet, or has ended */
 export async function findMainProcess(first: ProcessIdentity): Promise<ProcessIdentity | null> {
   for (const pid of await childrenOf(first.pid)) {
     if ((await innerPid(pid)) === 2) return identityOf(pid);
   }
   return null;
+}
+
+/** Docker's init starts one child; orphans that it takes in later are younger. @returns null when there is none */
+export async function findEldestChild(first: ProcessIdentity): Promise<ProcessIdentity | null> {
+  const children = (await childrenOf(first.pid)).map(identityOf).filter((child) => child !== null);
+  return children.reduce<ProcessIdentity | null>(
+    (eldest, child) =>
+      eldest === null || Number(child.startTicks) < Number(eldest.startTicks) ? child : eldest,
+    null,
+  );
 }
 
 async function childrenOf(pid: number): Promise<number[]> {

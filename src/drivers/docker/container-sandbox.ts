@@ -1,0 +1,157 @@
+/** One sandbox as a container: its streams, its end, its use of resources. */
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { constants as osConstants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '../../kernel/clock.ts';
+import { withDeadline } from '../../kernel/deadline.ts';
+import type { SandboxExit, SandboxLimits, SandboxUsage, StackFrame } from '../driver.ts';
+import { framesOf, helperArguments, LOCATE_MS, MAX_HELPER_OUTPUT_BYTES } from '../locate/locator.ts';
+import { NODE_PATH, RUNTIME_PATH } from '../root/root-entries.ts';
+import { StderrTail } from '../stderr-tail.ts';
+import { AttachedOutput } from './attached-stream.ts';
+import { containerConfig, containerName, type ContainerPlan, limitsConfig } from './container-config.ts';
+import type { ContainerState, EngineContainers } from './engine-containers.ts';
+import { HostView } from './host-view.ts';
+import { relayStdio, type StdioRelay } from './stdio-relay.ts';
+
+const REMOVE_MS = 9_000;
+const STDERR_MS = 500;
+/** The engine hears of the kernel's kill for memory apart from the exit, now and then after it. */
+const OOM_NEWS_MS = 400;
+const OOM_LOOK_MS = 40;
+const KILLED = 128 + osConstants.signals.SIGKILL;
+/** Between two attempts to hear of its end when the engine's connection breaks. */
+const RETRY_MS = 250;
+const INSPECTOR_PORT = 9229;
+
+export class ContainerSandbox {
+  readonly #containers: EngineContainers;
+  readonly #plan: ContainerPlan;
+  readonly #name: string;
+  #stderr: StderrTail | null = null;
+  #relay: StdioRelay | null = null;
+  #view: HostView | null = null;
+  #isKilled = false;
+
+  constructor(containers: EngineContainers, plan: ContainerPlan) {
+    this.#containers = containers;
+    this.#plan = plan;
+    this.#name = containerName(plan.spec.id);
+  }
+
+  get view(): HostView | null {
+    return this.#view;
+  }
+
+  get stderrText(): string {
+    return this.#stderr?.text ?? '';
+  }
+
+  /** Resolves when its first process runs with every limit in force. Its streams are read before it starts. */
+  async start(): Promise<void> {
+    const { way, hasOwnKernel, spec } = this.#plan;
+    const id = await this.#containers.create(this.#name, containerConfig(this.#plan));
+    this.#stderr = new StderrTail(unframed(await this.#containers.attach(this.#name, ['stderr'])));
+    const attached = way === 'stdio' ? await this.#containers.attach(this.#name, ['stdin', 'stdout']) : null;
+    await this.#containers.start(this.#name);
+    const state = await this.#containers.inspect(this.#name);
+    if (state !== null) this.#view = HostView.of({ id, pid: state.Pid, hasOwnKernel });
+    if (attached !== null) this.#relay = await relayStdio(attached, join(spec.channelDir, 'channel.sock'));
+  }
+
+  /** Waits until it has ended, then removes it. @throws Error when it cannot be removed */
+  async ended(): Promise<SandboxExit> {
+    const state = await this.#withOomNews(await this.#stopped());
+    await this.#stderr?.finish(STDERR_MS);
+    await this.remove();
+    return {
+      id: this.#plan.spec.id,
+      ...asNodeTellsIt(state?.ExitCode ?? null),
+      outOfMemory: state?.OOMKilled === true || this.#stderr?.sawHeapExhausted === true,
+      stderrTail: this.stderrText,
+    };
+  }
+
+  /** Idempotent. */
+  async kill(): Promise<void> {
+    this.#isKilled = true;
+    await this.#containers.kill(this.#name, 'SIGKILL');
+  }
+
+  /** Kills it if it runs. Idempotent; also when it was never made. */
+  async remove(): Promise<void> {
+    await this.#containers.remove(this.#name, REMOVE_MS);
+    this.#relay?.close();
+  }
+
+  /** @throws Error when the runtime cannot change the limits of what runs, and the host does not show its groups */
+  async setLimits(limits: SandboxLimits): Promise<void> {
+    const { hasOwnKernel } = this.#plan;
+    if (this.#view !== null && hasOwnKernel) await this.#view.setLimits(limits);
+    else await this.#containers.update(this.#name, limitsConfig(limits, { hasOwnKernel }));
+  }
+
+  async usage(): Promise<SandboxUsage | null> {
+    return await (this.#view === null ? this.#containers.usage(this.#name) : this.#view.usage());
+  }
+
+  /** The helper runs inside, beside the loop, under the same limits. [] when it cannot, or not in time */
+  async locate(): Promise<readonly StackFrame[]> {
+    if (!(await this.#containers.kill(this.#name, 'SIGUSR1'))) return [];
+    const command = [NODE_PATH, ...helperArguments(INSPECTOR_PORT, RUNTIME_PATH)];
+    const socket = await this.#containers.exec(this.#name, command);
+    const output = await withDeadline(systemClock, LOCATE_MS, textOf(socket)).finally(() => socket.destroy());
+    return framesOf(output, RUNTIME_PATH);
+  }
+
+  /** A kill that was not ours may have been one for memory. */
+  async #withOomNews(state: ContainerState | null): Promise<ContainerState | null> {
+    const end = performance.now() + OOM_NEWS_MS;
+    let present = state;
+    while (present?.ExitCode === KILLED && !present.OOMKilled && !this.#isKilled && performance.now() < end) {
+      await sleep(OOM_LOOK_MS);
+      present = await this.#containers.inspect(this.#name);
+    }
+    return present ?? state;
+  }
+
+  /** The engine may be restarted meanwhile: it is asked again. @returns null when it is gone without a trace */
+  async #stopped(): Promise<ContainerState | null> {
+    for (;;) {
+      try {
+        await this.#containers.wait(this.#name);
+        const state = await this.#containers.inspect(this.#name);
+        if (state?.Running !== true) return state;
+      } catch {
+        // No word is no exit: what does not answer is asked again, and `destroy` has its own deadline.
+        await sleep(RETRY_MS);
+      }
+    }
+  }
+}
+
+function unframed(socket: Socket): AttachedOutput {
+  const output = new AttachedOutput();
+  // Its end, in whatever way, is the end of what can be read.
+  socket.once('error', () => output.end());
+  output.once('close', () => socket.destroy());
+  return socket.pipe(output);
+}
+
+async function textOf(socket: Socket): Promise<string> {
+  let text = '';
+  for await (const chunk of unframed(socket)) {
+    text += String(chunk);
+    if (text.length > MAX_HELPER_OUTPUT_BYTES) break;
+  }
+  return text;
+}
+
+/** The engine's init tells a death by signal as 128 + signal, as a shell does; Node users know it as a signal. */
+function asNodeTellsIt(exitCode: number | null): { code: number | null; signal: string | null } {
+  if (exitCode === null) return { code: null, signal: 'SIGKILL' };
+  if (exitCode <= 128) return { code: exitCode, signal: null };
+  const name = Object.entries(osConstants.signals).find(([, number]) => number === exitCode - 128)?.[0];
+  return name === undefined ? { code: exitCode, signal: null } : { code: null, signal: name };
+}

@@ -1,0 +1,304 @@
+/** The driver `docker`: sandboxes as containers of a Docker Engine, with any OCI runtime that the engine has. */
+import { BerthError } from '../../contracts/errors.ts';
+import type { SandboxId } from '../../contracts/ids.ts';
+import { systemClock } from '../../kernel/clock.ts';
+import { withDeadline } from '../../kernel/deadline.ts';
+import { giveChannel } from '../channel-folder.ts';
+import type {
+  Driver,
+  DriverFacts,
+  SandboxExit,
+  SandboxLimits,
+  SandboxSpec,
+  SandboxUsage,
+  StackFrame,
+} from '../driver.ts';
+import { identityOf } from '../process-identity.ts';
+import { recoverSandboxes } from '../recovery.ts';
+import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
+import { type ContainerPlan, nodeCommand } from './container-config.ts';
+import { ContainerSandbox } from './container-sandbox.ts';
+import {
+  type DockerGround,
+  prepareGround,
+  prepareImages,
+  requireArchitecture,
+  versionsOf,
+} from './docker-ground.ts';
+import type { DockerOptions } from './docker-options.ts';
+import { type ProbedEngine, probeEngine } from './docker-probe.ts';
+import { removeLeftovers } from './leftovers.ts';
+
+const DESTROY_MS = 20_000;
+
+/** What is there of one sandbox; filled as it is made, emptied when it has ended. */
+interface Holding {
+  readonly spec: SandboxSpec;
+  limits: SandboxLimits;
+  uid: number | null;
+  sandbox: ContainerSandbox | null;
+  /** Settles when nothing of it is left; a new one after each failure. */
+  gone: PromiseWithResolvers<void>;
+  isStuck: boolean;
+  isDoomed: boolean;
+  isCreated: boolean;
+}
+
+/** Starts nothing and touches nothing before the first call. */
+export function createDockerDriver(options: DockerOptions): Driver {
+  return new DockerDriver(options);
+}
+
+class DockerDriver implements Driver {
+  readonly name = 'docker';
+  readonly #options: DockerOptions;
+  readonly #records: SandboxRecords;
+  readonly #holdings = new Map<SandboxId, Holding>();
+  #ground: Promise<DockerGround> | null = null;
+  #probed: Promise<ProbedEngine> | null = null;
+  #listener: (exit: SandboxExit) => void = () => undefined;
+
+  constructor(options: DockerOptions) {
+    this.#options = options;
+    this.#records = new SandboxRecords(options.runDir);
+  }
+
+  async facts(): Promise<DriverFacts> {
+    return (await this.#probe()).facts;
+  }
+
+  /** The current images of the engine, whoever built them. */
+  async refresh(): Promise<DriverFacts> {
+    const ground = await this.#prepare();
+    const architecture = requireArchitecture(ground.info);
+    const images = await prepareImages(this.#options, ground.engine, architecture);
+    this.#ground = Promise.resolve({ ...ground, images });
+    const probed = await this.#probe();
+    const facts = { ...probed.facts, nodeVersions: versionsOf(images) };
+    this.#probed = Promise.resolve({ ...probed, facts });
+    return facts;
+  }
+
+  onExit(listener: (exit: SandboxExit) => void): void {
+    this.#listener = listener;
+  }
+
+  async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
+    if (this.#holdings.has(spec.id))
+      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: 'the id is in use' });
+    const holding = newHolding(spec);
+    this.#holdings.set(spec.id, holding);
+    const abort = (): void => this.#doom(holding);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    try {
+      await this.#start(holding);
+      holding.isCreated = true;
+      void this.#watch(holding);
+    } catch (error) {
+      const said = holding.sandbox?.stderrText;
+      await this.#abandon(holding);
+      // One that was given up, as all that start when the platform stops, is no fault, unless it said something itself.
+      if (!holding.isDoomed || (said ?? '') !== '')
+        this.#options.log.warn({ sandbox: spec.id, err: error, said }, 'a sandbox could not be started');
+      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: error });
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async update(id: SandboxId, limits: SandboxLimits): Promise<void> {
+    const holding = this.#holdings.get(id);
+    if (holding === undefined) return;
+    const { limits: before, sandbox } = holding;
+    holding.limits = limits;
+    if (sandbox === null) return;
+    try {
+      await sandbox.setLimits(limits);
+      if (before.tmpBytes !== limits.tmpBytes || before.tmpInodes !== limits.tmpInodes)
+        throw new Error('the limits of /tmp cannot be changed in a container that runs');
+    } catch (error) {
+      // One that ended meanwhile needs no limits.
+      if (holding.isDoomed || !this.#holdings.has(id)) return;
+      holding.limits = { ...limits, tmpBytes: before.tmpBytes, tmpInodes: before.tmpInodes };
+      throw error;
+    }
+  }
+
+  async usage(id: SandboxId): Promise<SandboxUsage | null> {
+    const holding = this.#holdings.get(id);
+    return holding?.isCreated === true ? await holding.sandbox!.usage() : null;
+  }
+
+  async locate(id: SandboxId): Promise<readonly StackFrame[]> {
+    const holding = this.#holdings.get(id);
+    if (holding?.isCreated !== true) return [];
+    return await holding.sandbox!.locate().catch((error: unknown) => {
+      this.#options.log.info({ sandbox: id, err: error }, 'where a sandbox spins was not found');
+      return [];
+    });
+  }
+
+  async destroy(id: SandboxId): Promise<void> {
+    const holding = this.#holdings.get(id);
+    if (holding === undefined) return;
+    this.#doom(holding);
+    if (holding.isStuck) void this.#watch(holding);
+    await withDeadline(systemClock, DESTROY_MS, holding.gone.promise);
+  }
+
+  async recover(): Promise<readonly SandboxId[]> {
+    const { containers } = await this.#prepare();
+    const { instance, runDir, log } = this.#options;
+    const removed = await removeLeftovers({ containers, instance, log });
+    const recorded = await recoverSandboxes({ records: this.#records, runDir, groupName: 'none', log });
+    return [...new Set([...removed, ...recorded])];
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#holdings.keys()].map((id) => this.destroy(id)));
+    const ground = await this.#ground?.catch(() => null);
+    ground?.uids.close();
+    ground?.engine.close();
+    await this.#records.close();
+    this.#ground = null;
+    this.#probed = null;
+  }
+
+  #prepare(): Promise<DockerGround> {
+    this.#ground ??= prepareGround(this.#options)
+      .then(async (ground) => {
+        await this.#records.prepare();
+        return ground;
+      })
+      .catch((error: unknown) => {
+        this.#ground = null;
+        throw error;
+      });
+    return this.#ground;
+  }
+
+  #probe(): Promise<ProbedEngine> {
+    this.#probed ??= probeEngine(this.#options, () => this.#prepare());
+    return this.#probed;
+  }
+
+  async #start(holding: Holding): Promise<void> {
+    const { spec } = holding;
+    const { id, channelDir } = spec;
+    const ground = await this.#prepare();
+    const plan = await this.#plan(holding, ground);
+    const platform = identityOf(process.pid)!;
+    const record: SandboxRecord = {
+      version: 1,
+      id,
+      platform,
+      process: null,
+      channelDir,
+      cgroups: [],
+      tmpDir: null,
+    };
+    await this.#records.write(record);
+    const isGiven = plan.way === 'socket' && ground.ownUid === null;
+    if (isGiven) await giveChannel(channelDir, plan.uid);
+    stopIfDoomed(holding);
+    holding.sandbox = new ContainerSandbox(ground.containers, plan);
+    await holding.sandbox.start();
+    await this.#records.write({ ...record, process: holding.sandbox.view?.first ?? null });
+    stopIfDoomed(holding);
+  }
+
+  async #plan(holding: Holding, ground: DockerGround): Promise<ContainerPlan> {
+    const { limits, spec } = holding;
+    const { kind } = spec;
+    const runtime = (await this.#probe()).runtimes[kind.isolation];
+    const image = ground.images.get(kind.nodeMajor);
+    if (runtime === null) throw new Error(`no runtime gives the isolation "${kind.isolation}"`);
+    if (image === undefined) throw new Error(`there is no image of Node ${kind.nodeMajor}`);
+    const way = runtime.canMountSocket ? 'socket' : 'stdio';
+    const isShared = way === 'socket' && ground.ownUid !== null;
+    if (!isShared) holding.uid = await ground.uids.take();
+    const flags = [`--max-old-space-size=${spec.heapMb}`, ...(this.#options.nodeFlags ?? [])];
+    return {
+      spec: { id: spec.id, channelDir: spec.channelDir, limits },
+      image: image.id,
+      runtime: runtime.name,
+      hasOwnKernel: runtime.hasOwnKernel,
+      way,
+      uid: holding.uid ?? ground.ownUid!,
+      seccomp: ground.seccomp,
+      command: nodeCommand(way, flags),
+      instance: this.#options.instance,
+      platform: identityOf(process.pid)!,
+    };
+  }
+
+  /** From the moment it is created: waits for its end, tells of it, once. */
+  async #watch(holding: Holding): Promise<void> {
+    holding.isStuck = false;
+    try {
+      const exit = await holding.sandbox!.ended();
+      await this.#release(holding);
+      if (holding.isCreated) this.#listener(exit);
+      holding.gone.resolve();
+    } catch (error) {
+      this.#markStuck(holding, error);
+    }
+  }
+
+  /** Something of it survives: it stays in the books, `destroy` tells its caller, and may be called again. */
+  #markStuck(holding: Holding, error: unknown): void {
+    this.#options.log.warn({ sandbox: holding.spec.id, err: error }, 'a sandbox could not be removed');
+    holding.gone.reject(error);
+    holding.gone = newGone();
+    holding.isStuck = true;
+  }
+
+  /** It never was created: nothing may be left, nobody is told. */
+  async #abandon(holding: Holding): Promise<void> {
+    try {
+      await holding.sandbox?.remove();
+      await this.#release(holding);
+      holding.gone.resolve();
+    } catch (error) {
+      this.#markStuck(holding, error);
+    }
+  }
+
+  async #release(holding: Holding): Promise<void> {
+    await this.#records.remove(holding.spec.id);
+    if (holding.uid !== null) (await this.#ground)?.uids.release(holding.uid);
+    this.#holdings.delete(holding.spec.id);
+  }
+
+  #doom(holding: Holding): void {
+    holding.isDoomed = true;
+    if (!holding.isCreated) return;
+    holding.sandbox?.kill().catch((error: unknown) => {
+      this.#options.log.warn({ sandbox: holding.spec.id, err: error }, 'a sandbox was not killed');
+    });
+  }
+}
+
+function newGone(): PromiseWithResolvers<void> {
+  const gone = Promise.withResolvers<void>();
+  gone.promise.catch(() => undefined);
+  return gone;
+}
+
+function newHolding(spec: SandboxSpec): Holding {
+  return {
+    spec,
+    limits: spec.limits,
+    uid: null,
+    sandbox: null,
+    gone: newGone(),
+    isStuck: false,
+    isDoomed: false,
+    isCreated: false,
+  };
+}
+
+function stopIfDoomed(holding: Holding): void {
+  if (holding.isDoomed) throw new Error('destroyed while it was being made');
+}

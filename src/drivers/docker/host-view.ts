@@ -1,0 +1,115 @@
+/**
+ * What the host itself shows of a container, when the engine runs on this host and this process sees its processes:
+ * control groups and threads. Cheaper and finer than the engine's statistics, and the only way to change the limits of a
+ * runtime that cannot update (gVisor's runsc of Debian 12).
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import type { SandboxLimits, SandboxUsage, ThreadState } from '../driver.ts';
+import type { Controller, SandboxCgroup } from '../cgroups/cgroup.ts';
+import { processesOf } from '../cgroups/cgroup-files.ts';
+import { type CgroupPlaces, parseCgroupPlaces } from '../cgroups/cgroup-mounts.ts';
+import { SandboxCgroupV1 } from '../cgroups/cgroup-v1.ts';
+import { SandboxCgroupV2 } from '../cgroups/cgroup-v2.ts';
+import { findEldestChild } from '../main-process.ts';
+import {
+  identityOf,
+  isAlive,
+  isMissing,
+  type ProcessIdentity,
+  readStat,
+  starvedMicros,
+  threadState,
+} from '../process-identity.ts';
+import { ownProcesses } from './container-config.ts';
+
+const allControllers: ReadonlySet<Controller> = new Set(['memory', 'cpu', 'pids']);
+
+export class HostView {
+  readonly first: ProcessIdentity;
+  readonly #group: SandboxCgroup;
+  readonly #hasOwnKernel: boolean;
+  #main: ProcessIdentity | null = null;
+
+  private constructor(first: ProcessIdentity, group: SandboxCgroup, hasOwnKernel: boolean) {
+    this.first = first;
+    this.#group = group;
+    this.#hasOwnKernel = hasOwnKernel;
+  }
+
+  /** @param pid of the container's first process, as the engine tells it. @returns null where the host does not show it */
+  static of(container: {
+    readonly id: string;
+    readonly pid: number;
+    readonly hasOwnKernel: boolean;
+  }): HostView | null {
+    const { id, pid, hasOwnKernel } = container;
+    const membership = readText(`/proc/${pid}/cgroup`);
+    // Another pid namespace than the engine's has other processes under these numbers.
+    if (membership === null || !membership.includes(id)) return null;
+    const first = identityOf(pid);
+    const mountinfo = readText('/proc/self/mountinfo') ?? '';
+    const group = groupAt(parseCgroupPlaces(mountinfo, membership), ownProcesses(hasOwnKernel));
+    return first === null || group === null ? null : new HostView(first, group, hasOwnKernel);
+  }
+
+  async usage(): Promise<SandboxUsage | null> {
+    const counted = await this.#group.usage();
+    if (counted === null) return null;
+    // Processes of a guest are none of the host: the group counts its kernel's threads.
+    const pids = this.#hasOwnKernel ? Math.max(1, counted.pids) : counted.pids;
+    return { ...counted, pids, mainThread: await this.#mainThread(), starvedMicros: this.#starvedMicros() };
+  }
+
+  /** The first process, which for a guest is its kernel, is under a seccomp filter (man 5 proc, "Seccomp"). */
+  get isFiltered(): boolean {
+    return /^Seccomp:\s+2$/m.test(readText(`/proc/${this.first.pid}/status`) ?? '');
+  }
+
+  async setLimits(limits: SandboxLimits): Promise<void> {
+    await this.#group.setLimits(limits);
+  }
+
+  async #mainThread(): Promise<ThreadState> {
+    if (!isAlive(this.first)) return 'gone';
+    if (this.#hasOwnKernel) return await this.#anyThread();
+    if (this.#main === null || !isAlive(this.#main)) this.#main = await findEldestChild(this.first);
+    return this.#main === null ? 'gone' : threadState(this.#main.pid);
+  }
+
+  /** Of a guest it does not show. */
+  #starvedMicros(): number {
+    return this.#main === null ? 0 : starvedMicros(this.#main.pid);
+  }
+
+  /** Threads of a guest are no threads of the host: whether anything in the group wants to run is all that shows. */
+  async #anyThread(): Promise<ThreadState> {
+    const [group] = this.#group.paths;
+    const pids = group === undefined ? [] : await processesOf(group);
+    return pids.some(hasRunningThread) ? 'running' : 'sleeping';
+  }
+}
+
+function hasRunningThread(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((thread) => readStat(Number(thread))?.state === 'R');
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+function groupAt({ v1, v2 }: CgroupPlaces, own: number): SandboxCgroup | null {
+  const at = (controller: string): string | null => v1.get(controller) ?? null;
+  const bases = { memory: at('memory'), cpu: at('cpu'), cpuacct: at('cpuacct'), pids: at('pids') };
+  if (Object.values(bases).some((path) => path !== null)) return new SandboxCgroupV1(bases, own);
+  return v2 === null ? null : new SandboxCgroupV2(v2.own, allControllers, own);
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,28 @@
+import { describe } from 'vitest';
+import { createTestDockerDriver, type DockerVariant, reasonToSkipDocker } from './docker-engine.ts';
+import { describeDriver } from './driver-suite.ts';
+
+const variants: readonly DockerVariant[] = [
+  { runtime: 'runc', channel: 'auto' },
+  { runtime: 'runc', channel: 'stdio' },
+  { runtime: 'runsc', channel: 'auto' },
+  { runtime: 'runsc', channel: 'stdio' },
+];
+const reasons = {
+  runc: await reasonToSkipDocker('runc'),
+  runsc: await reasonToSkipDocker('runsc'),
+};
+
+for (const variant of variants) {
+  const { runtime, channel } = variant;
+  describe.skipIf(reasons[runtime] !== null)(`docker with ${runtime}, channel ${channel}`, () => {
+    describeDriver({
+      name: 'docker',
+      title: `docker+${runtime}, channel ${channel}`,
+      make: (place) => createTestDockerDriver(place, variant),
+      socketPath: () => (channel === 'stdio' ? '-' : '/berth/channel/channel.sock'),
+      diesWithPlatform: false,
+      platformArguments: [JSON.stringify(variant)],
+    });
+  });
+}
