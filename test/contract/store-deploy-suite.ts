@@ -36,12 +36,17 @@ export function storeDeploySuite(name: string, open: () => Promise<OpenedStore>)
           webtask,
           secrets: { KEY: 'value' },
         };
-        const { fn, revision } = await store.deploy(newDeploy(1, { settings }));
+        const plan = newDeploy(1, { settings });
+        const { fn, revision } = await store.deploy({
+          ...plan,
+          revision: { ...plan.revision, nodeRange: '>=22' },
+        });
         expect(fn).toEqual({
           tenant: acme,
           name: hello,
           access: 'token',
           activeRevision: revisionId(1),
+          nodeRange: '>=22',
           env: { A: '1', B: '2' },
           meta: { team: 'x' },
           webtask,
@@ -49,7 +54,7 @@ export function storeDeploySuite(name: string, open: () => Promise<OpenedStore>)
           createdAt: 1_000,
           updatedAt: 1_000,
         });
-        expect(revision).toEqual({ ...newDeploy(1).revision, number: 1, createdAt: 1_000 });
+        expect(revision).toEqual({ ...plan.revision, nodeRange: '>=22', number: 1, createdAt: 1_000 });
         expect(await store.getFunction(acme, hello)).toEqual(fn);
         expect(await store.getRevision(acme, hello, revisionId(1))).toEqual(revision);
         expect(await store.getSecrets(acme, hello)).toEqual({ KEY: 'value' });

@@ -31,13 +31,13 @@ export function storeFunctionSuite(name: string, open: () => Promise<OpenedStore
     describe('tenants', () => {
       it('keeps what a tenant was created with', async () => {
         const egress = ['api.example.com:443', '*.example.org'];
-        const created = await store.createTenant({ id: other, name: 'Other', limits: { queue: 7 }, egress });
+        const own = { limits: { queue: 7 }, egress, isolation: 'hardened' as const };
+        const created = await store.createTenant({ id: other, name: 'Other', ...own });
         expect(created).toEqual({
           id: other,
           name: 'Other',
           state: 'active',
-          limits: { queue: 7 },
-          egress,
+          ...own,
           tokensValidFrom: 0,
           createdAt: 1_000,
           updatedAt: 1_000,
