@@ -2,15 +2,25 @@
 # A Docker Engine of one's own for tests, with gVisor as a second runtime, in a folder of its own; needs root.
 #   docker-engine.sh start DIR   installs docker.io and runsc where they are missing, starts it, prints its DOCKER_HOST
 #   docker-engine.sh stop DIR    ends it and removes the folder
-# Its own containerd, bridge-less, with its own socket: an engine that the machine already runs is not touched.
+# Both may be called again. Its own containerd, no bridge of its own, with its own socket: an engine that the machine
+# already runs is not touched.
 set -euo pipefail
 action=${1:?start or stop} dir=${2:?a folder for the engine}
 host=unix://$dir/docker.sock
 # Long enough for a slow machine; the engine needs about a second.
-tries=120
+start_seconds=90
+stop_seconds=30
 
 ping_engine() {
   curl --silent --fail --max-time 2 --unix-socket "$dir/docker.sock" http://docker/_ping >/dev/null 2>&1
+}
+
+is_alive() {
+  [ -n "$1" ] && kill -0 "$1" 2>/dev/null
+}
+
+pid_in() {
+  if [ -f "$1" ]; then cat "$1"; fi
 }
 
 install_missing() {
@@ -28,7 +38,16 @@ install_missing() {
     ln -s "$dir/policy-rc.d" /usr/sbin/policy-rc.d
     trap 'rm -f /usr/sbin/policy-rc.d' RETURN
   fi
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 "${missing[@]}"
+}
+
+# An overlay cannot lie on another one, and what the engine takes in its place copies whole images.
+prepare_data() {
+  mkdir -p "$dir/data"
+  if [ "$(stat --file-system --format %T "$dir/data")" = overlayfs ]; then
+    mount -t tmpfs -o size=6g,mode=0711 engine-data "$dir/data"
+  fi
 }
 
 start() {
@@ -38,9 +57,12 @@ start() {
     return
   fi
   install_missing >"$dir/install.log" 2>&1 || {
-    tail -n 5 "$dir/install.log" >&2
+    tail -n 20 "$dir/install.log" >&2
     exit 1
   }
+  # A start that was cut off may have left one that hangs.
+  end_engine
+  prepare_data
   # ptrace is the platform of gVisor that works without KVM; host-uds lets a sandbox connect to a mounted socket.
   cat >"$dir/daemon.json" <<JSON
 {
@@ -50,29 +72,41 @@ start() {
 }
 JSON
   nohup dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
-    --pidfile "$dir/pid" --host "$host" >"$dir/log" 2>&1 </dev/null &
-  for _ in $(seq "$tries"); do
+    --pidfile "$dir/docker.pid" --host "$host" >"$dir/log" 2>&1 </dev/null &
+  local pid=$!
+  echo "$pid" >"$dir/pid"
+  local end=$((SECONDS + start_seconds))
+  while is_alive "$pid" && [ "$SECONDS" -lt "$end" ]; do
     if ping_engine; then
       echo "$host"
       return
     fi
-    sleep 0.5
+    sleep 0.2
   done
-  echo "the engine did not answer; the end of its log:" >&2
-  tail -n 5 "$dir/log" >&2
+  echo "the engine did not answer within $start_seconds s; the end of its log:" >&2
+  tail -n 30 "$dir/log" >&2
+  end_engine
   exit 1
 }
 
-stop() {
-  [ -f "$dir/pid" ] || return 0
+# Asks it to end, and its containerd, which outlives it when it is killed; then makes sure.
+end_engine() {
   local pid
-  pid=$(cat "$dir/pid")
-  kill "$pid" 2>/dev/null || true
-  for _ in $(seq "$tries"); do
-    kill -0 "$pid" 2>/dev/null || break
-    sleep 0.5
+  for file in "$dir/pid" "$dir/exec/containerd/containerd.pid"; do
+    pid=$(pid_in "$file")
+    is_alive "$pid" || continue
+    kill "$pid" 2>/dev/null || true
+    local end=$((SECONDS + stop_seconds))
+    while is_alive "$pid" && [ "$SECONDS" -lt "$end" ]; do sleep 0.2; done
+    kill -KILL "$pid" 2>/dev/null || true
   done
-  # What the engine mounted below its folder and did not unmount.
+  rm -f "$dir/pid" "$dir/docker.pid"
+}
+
+stop() {
+  [ -d "$dir" ] || return 0
+  end_engine
+  # What is mounted below its folder, by it or by us.
   awk -v dir="$dir/" 'index($2, dir) == 1 { print $2 }' /proc/self/mounts | sort -r | xargs -r -n1 umount -l
   rm -rf "$dir"
 }
