@@ -1,7 +1,6 @@
 /** A function that never ran, without a pool: against the least that such a sandbox must do, `bwrap … node -e 0`. */
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import type { TestPlatform } from '../../test/support/platform.ts';
+import { startBareSandbox } from '../harness/bare-sandbox.ts';
 import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
 import { FirstByteClient } from '../harness/first-byte.ts';
 import { check, type BenchContext, type Outcome } from '../harness/outcome.ts';
@@ -9,21 +8,8 @@ import { alternate, of } from '../harness/rounds.ts';
 import { median, percentile, ratios } from '../harness/statistics.ts';
 import { firstByte } from './cold-hit.ts';
 
-const run = promisify(execFile);
 const CALLS_PER_ROUND = 20;
 const NO_POOL = { BERTH_POOL_MIN_BLANK: '0', BERTH_POOL_MAX_BLANK: '0' };
-/** As unshared as our own, on the file system as it is. */
-const BARE = [
-  '--unshare-all',
-  '--die-with-parent',
-  '--ro-bind',
-  '/',
-  '/',
-  '--dev',
-  '/dev',
-  '--proc',
-  '/proc',
-];
 
 export async function measurePoolEmpty({ scope, rounds, say }: BenchContext): Promise<Outcome> {
   say('pool empty');
@@ -69,12 +55,11 @@ async function callNewFunctions(platform: TestPlatform, round: number): Promise<
   return times;
 }
 
-/** From the start of bwrap to its end. */
 async function startBareNodes(): Promise<number[]> {
   const times: number[] = [];
   for (let call = 0; call < CALLS_PER_ROUND; call++) {
     const started = performance.now();
-    await run('bwrap', [...BARE, process.execPath, '-e', '0']);
+    await startBareSandbox();
     times.push(performance.now() - started);
   }
   return times;

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { TestPlatform } from '../../test/support/platform.ts';
+import { bareSandboxesPerSecond } from '../harness/bare-sandbox.ts';
 import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
 import { check, type BenchContext, type Outcome } from '../harness/outcome.ts';
@@ -18,6 +19,8 @@ const OFFERED = Math.ceil(OFFERED_PER_SECOND * SECONDS);
 /** 8 connections that pause 40 ms on average: 200 requests a second. */
 const WARM: LoadOptions = { seconds: SECONDS, connections: 8, pauseMs: 40 };
 const CALL_MS = 30_000;
+/** Two for each of two cores: none of them waits. */
+const BARE = { seconds: SECONDS, atOnce: 4 };
 
 interface Sustained {
   readonly warm: Load;
@@ -44,7 +47,11 @@ export async function measureSustained({ scope, rounds, say }: BenchContext): Pr
       measure: (round: number) => beside(platform, round, () => load(target, WARM)),
     },
   ];
-  return outcomeOf(await alternate<Sustained>(sides, rounds, say));
+  const outcome = outcomeOf(await alternate<Sustained>(sides, rounds, say));
+  say('the least that a start costs');
+  const bare = await alternate([{ name: 'bare', measure: () => bareSandboxesPerSecond(BARE) }], rounds, say);
+  const row = { label: 'bwrap … node -e 0, nothing else', unit: '1/s', rounds: of(bare, 'bare') };
+  return { rows: [...outcome.rows, row], checks: outcome.checks };
 }
 
 function outcomeOf(measured: ReadonlyMap<string, Sustained[]>): Outcome {

@@ -1,8 +1,9 @@
-/** 1,000 functions of 100 tenants, each in its own sandbox, against one function. */
+/** 1,000 functions of 100 tenants, each in its own sandbox, against one function; and what 1,000 processes cost as such. */
 import type { TestPlatform } from '../../test/support/platform.ts';
 import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
-import { type BenchContext, check, type Outcome } from '../harness/outcome.ts';
+import { echoesPerSecond, startEchoes } from '../harness/echoes.ts';
+import { type BenchContext, check, type Outcome, type Row } from '../harness/outcome.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { median, ratios } from '../harness/statistics.ts';
 import { load, type LoadOptions } from '../harness/wrk.ts';
@@ -11,10 +12,32 @@ const TENANTS = 100;
 const FUNCTIONS_PER_TENANT = 10;
 const SETTINGS = { BERTH_MAX_SANDBOXES: '1100' };
 const OPTIONS: LoadOptions = { seconds: 5 };
+const ECHOES = { one: 1, many: TENANTS * FUNCTIONS_PER_TENANT };
+const ECHO_LOAD = { seconds: 3, inFlight: 32 };
 
 export const says = 'requests a second over 1,000 functions of 100 tenants against one function';
 
-export async function measure({ scope, rounds, say }: BenchContext): Promise<Outcome> {
+export async function measure(context: BenchContext): Promise<Outcome> {
+  // Both at once would not fit into the memory.
+  const bare = await measureEchoes(context);
+  const outcome = await measureFunctions(context);
+  return { rows: [...outcome.rows, ...bare], checks: outcome.checks };
+}
+
+async function measureEchoes({ scope, rounds, say }: BenchContext): Promise<Row[]> {
+  say('1,000 processes that give back what they get');
+  await using own = scope.use(new AsyncDisposableStack());
+  const sockets = await startEchoes(own, ECHOES.many);
+  const sides = Object.values(ECHOES).map((count) => ({
+    name: `echo, ${count.toLocaleString('en')} bare process${count === 1 ? '' : 'es'}`,
+    measure: () => echoesPerSecond(sockets.slice(0, count), ECHO_LOAD),
+  }));
+  for (const side of sides) await side.measure();
+  const measured = await alternate(sides, rounds, say);
+  return [...measured].map(([label, perSecond]) => ({ label, unit: 'messages/s', rounds: perSecond }));
+}
+
+async function measureFunctions({ scope, rounds, say }: BenchContext): Promise<Outcome> {
   const platform = await startBerth(scope, SETTINGS);
   say('deploying 1,000 functions and calling each once');
   const paths = await deployAll(platform);

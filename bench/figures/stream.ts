@@ -1,12 +1,15 @@
-/** A gigabyte up and a gigabyte down through a function, against bare `node:http`; and what memory the platform takes for it. */
+/**
+ * A gigabyte up and a gigabyte down through a function, against bare `node:http` and against a plain proxy to a process of
+ * its own; and what memory the platform takes for it.
+ */
 import { addTenant, portOf, serverSource, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
 import { residentMb } from '../harness/memory.ts';
-import { type BenchContext, check, type Outcome } from '../harness/outcome.ts';
+import { type BenchContext, type Check, check, type Outcome } from '../harness/outcome.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { ratios } from '../harness/statistics.ts';
 import { download, upload } from '../harness/transfer.ts';
-import { startBare } from './warm-sides.ts';
+import { startBare, startProxy } from './warm-sides.ts';
 
 const BYTES = 1e9;
 const MB = 1e6;
@@ -21,6 +24,7 @@ export async function measure({ scope, rounds, say }: BenchContext): Promise<Out
   const places = {
     berth: { port: portOf(platform), path: '/run/bench/stream' },
     'node:http': { port: await startBare(scope, 'stream.cjs'), path: '/' },
+    'undici proxy': { port: await startProxy(scope, 'stream.cjs'), path: '/' },
   };
   const sides = Object.entries(places).flatMap(([name, place]) => [
     { name: `${name}, down`, measure: () => rate(() => download({ ...place, bytes: BYTES })) },
@@ -33,14 +37,19 @@ export async function measure({ scope, rounds, say }: BenchContext): Promise<Out
   for (const side of sides) await side.measure();
   const measured = await alternate(sides, rounds, say);
   const growth = memory.stop() - before;
-  const ratio = (way: string): number[] =>
-    ratios(of(measured, `berth, ${way}`), of(measured, `node:http, ${way}`));
-  const half = { bound: 'at least', target: 0.5, unit: '×' } as const;
+  const against = (peer: string, way: string, target: number): Check =>
+    check(
+      `1 GB ${way}, berth / ${peer}`,
+      ratios(of(measured, `berth, ${way}`), of(measured, `${peer}, ${way}`)),
+      { bound: 'at least', target, unit: '×' },
+    );
   return {
     rows: [...measured].map(([label, values]) => ({ label, unit: 'MB/s', rounds: values })),
     checks: [
-      check('1 GB down, berth / node:http', ratio('down'), half),
-      check('1 GB up, berth / node:http', ratio('up'), half),
+      against('node:http', 'down', 0.5),
+      against('node:http', 'up', 0.5),
+      against('undici proxy', 'down', 1),
+      against('undici proxy', 'up', 1),
       { says: 'growth of the platform', value: growth, bound: 'at most', target: 50, unit: 'MB' },
     ],
   };

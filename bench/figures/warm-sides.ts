@@ -73,11 +73,11 @@ async function startFramework(scope: Scope): Promise<number> {
   return server.port;
 }
 
-async function startProxy(scope: Scope): Promise<number> {
+export async function startProxy(scope: Scope, handler = 'hello.cjs'): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-bench-'));
   scope.defer(() => rm(folder, { recursive: true }));
   const socket = join(folder, 'upstream.sock');
-  const upstream = [serverFile('bare-server.cjs'), socket, serverFile('hello.cjs')];
+  const upstream = [serverFile('bare-server.cjs'), socket, serverFile(handler)];
   startChild(scope, { command: node, args: upstream });
   const proxy = serverFile('undici-proxy.cjs');
   const server = await startServer(scope, (port) => ({
