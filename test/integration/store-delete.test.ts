@@ -10,6 +10,7 @@ import { MasterKey } from '../../src/store/master-key.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { acme, newDeploy } from '../contract/store-fixtures.ts';
+import { copyRows } from '../support/copy-rows.ts';
 
 const FUNCTIONS = 30;
 const COPIES = 2_000;
@@ -50,8 +51,7 @@ async function fill(): Promise<Store> {
   database.exec(`
     begin;
     create temp table numbers as with recursive n(i) as (select 2 union all select i + 1 from n where i < ${COPIES}) select i from n;
-    insert into revisions select tenant, fn, id || i, i + 100, form, is_form_fixed, module_kind, language, evaluate, filename, source_bytes, created_at
-      from revisions, numbers where fn = 'fn0';
+    ${copyRows(database, 'revisions', { changed: { id: 'id || i', number: 'i + 100' }, from: "numbers where fn = 'fn0'" })}
     insert into code select id, 'h' || i, 'utf8', hex(randomblob(20000)) from numbers, tenants;
     insert into code_refs select tenant, 'fn0', id || i, 'source', 'h' || i from revisions, numbers where fn = 'fn0' and number = 1;
     commit;`);

@@ -10,6 +10,7 @@ import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
 import { cpuMsOf } from '../../src/kernel/testing/spent-cpu.ts';
 import type { Store } from '../../src/store/store.ts';
 import { acme, newDeploy } from '../contract/store-fixtures.ts';
+import { copyRows } from '../support/copy-rows.ts';
 
 const FEW = 10;
 const MANY = 10_000;
@@ -41,12 +42,10 @@ function fillUpTo(count: number): void {
   database.exec(`
     begin;
     create temp table numbers as with recursive n(i) as (select ${FEW} union all select i + 1 from n where i < ${count - 1}) select i from n;
-    insert into functions select tenant, 'filled' || i, access, active_revision, env, meta, webtask, version, last_number, created_at, updated_at
-      from functions, numbers where name = 'fn0';
-    insert into revisions select tenant, 'filled' || i, id, number, form, is_form_fixed, module_kind, language, evaluate, filename, source_bytes, created_at
-      from revisions, numbers where fn = 'fn0';
-    insert into code select tenant, hash || i, encoding, content from code, numbers;
-    insert into code_refs select tenant, 'filled' || i, revision, role, hash || i from code_refs, numbers where fn = 'fn0';
+    ${copyRows(database, 'functions', { changed: { name: "'filled' || i" }, from: "numbers where name = 'fn0'" })}
+    ${copyRows(database, 'revisions', { changed: { fn: "'filled' || i" }, from: "numbers where fn = 'fn0'" })}
+    ${copyRows(database, 'code', { changed: { hash: 'hash || i' }, from: 'numbers' })}
+    ${copyRows(database, 'code_refs', { changed: { fn: "'filled' || i", hash: 'hash || i' }, from: "numbers where fn = 'fn0'" })}
     update tenants set function_count = ${count};
     commit;`);
   database.close();
