@@ -1,12 +1,10 @@
 /** A function that never ran, without a pool: against the least that such a sandbox must do, `bwrap … node -e 0`. */
-import type { TestPlatform } from '../../test/support/platform.ts';
 import { startBareSandbox } from '../harness/bare-sandbox.ts';
-import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
-import { FirstByteClient } from '../harness/first-byte.ts';
+import { startBerth } from '../harness/berth.ts';
+import { callNewFunctions } from '../harness/new-functions.ts';
 import { check, type BenchContext, type Outcome } from '../harness/outcome.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { median, percentile, ratios } from '../harness/statistics.ts';
-import { firstByte } from './cold-hit.ts';
 
 const CALLS_PER_ROUND = 20;
 const NO_POOL = { BERTH_POOL_MIN_BLANK: '0', BERTH_POOL_MAX_BLANK: '0' };
@@ -15,7 +13,11 @@ export async function measurePoolEmpty({ scope, rounds, say }: BenchContext): Pr
   say('pool empty');
   const platform = await startBerth(scope, NO_POOL);
   const sides = [
-    { name: 'berth, pool empty', measure: (round: number) => callNewFunctions(platform, round) },
+    {
+      name: 'berth, pool empty',
+      measure: (round: number) =>
+        callNewFunctions(platform, { tenant: `empty${round}`, count: CALLS_PER_ROUND }),
+    },
     { name: 'bwrap … node -e 0', measure: () => startBareNodes() },
   ];
   for (const { measure } of sides) await measure(rounds);
@@ -41,18 +43,6 @@ export async function measurePoolEmpty({ scope, rounds, say }: BenchContext): Pr
       ),
     ],
   };
-}
-
-async function callNewFunctions(platform: TestPlatform, round: number): Promise<number[]> {
-  const tenant = `empty${round}`;
-  await addTenant(platform, tenant);
-  const paths = await deployMany(platform, { tenant, count: CALLS_PER_ROUND, source: helloSource });
-  const client = await FirstByteClient.connect(portOf(platform));
-  const times: number[] = [];
-  for (const path of paths) times.push(await firstByte(client, path));
-  client.close();
-  await platform.must('DELETE', `/v1/tenants/${tenant}`);
-  return times;
 }
 
 async function startBareNodes(): Promise<number[]> {

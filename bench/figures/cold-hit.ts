@@ -1,8 +1,9 @@
 /** A function that never ran, while blank sandboxes wait: against workerd's Worker Loader with a worker that it never loaded. */
 import type { TestPlatform } from '../../test/support/platform.ts';
 import { currentDriver, type TestDriver } from '../../test/support/test-driver.ts';
-import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
+import { startBerth } from '../harness/berth.ts';
 import { FirstByteClient } from '../harness/first-byte.ts';
+import { callNewFunctions, firstByte } from '../harness/new-functions.ts';
 import { check, type BenchContext, type Outcome } from '../harness/outcome.ts';
 import { fullPool } from '../harness/pool.ts';
 import { alternate, of } from '../harness/rounds.ts';
@@ -17,7 +18,7 @@ export async function measurePoolHit({ scope, rounds, say }: BenchContext): Prom
   const platform = await startBerth(scope);
   const workerd = await startWorkerd(scope, 'workerd-loader.capnp');
   const sides = [
-    { name: 'berth, pool hit', measure: (round: number) => callNewFunctions(platform, round) },
+    { name: 'berth, pool hit', measure: (round: number) => callFromPool(platform, round) },
     { name: 'workerd Worker Loader', measure: (round: number) => callNewWorkers(workerd, round) },
   ];
   for (const { measure } of sides) await measure(rounds);
@@ -54,20 +55,9 @@ export async function measurePoolHit({ scope, rounds, say }: BenchContext): Prom
   };
 }
 
-/** A tenant for each round, which goes with its sandboxes. */
-async function callNewFunctions(platform: TestPlatform, round: number): Promise<number[]> {
-  const tenant = `hit${round}`;
-  await addTenant(platform, tenant);
-  const paths = await deployMany(platform, { tenant, count: CALLS_PER_ROUND, source: helloSource });
-  const client = await FirstByteClient.connect(portOf(platform));
-  const times: number[] = [];
-  for (const path of paths) {
-    await fullPool(platform);
-    times.push(await firstByte(client, path));
-  }
-  client.close();
-  await platform.must('DELETE', `/v1/tenants/${tenant}`);
-  return times;
+function callFromPool(platform: TestPlatform, round: number): Promise<number[]> {
+  const before = (): Promise<void> => fullPool(platform);
+  return callNewFunctions(platform, { tenant: `hit${round}`, count: CALLS_PER_ROUND, before });
 }
 
 async function callNewWorkers(port: number, round: number): Promise<number[]> {
@@ -76,11 +66,4 @@ async function callNewWorkers(port: number, round: number): Promise<number[]> {
   for (let call = 0; call < CALLS_PER_ROUND; call++) times.push(await firstByte(client, `/${round}/${call}`));
   client.close();
   return times;
-}
-
-/** @throws Error when it is not answered with 200 */
-export async function firstByte(client: FirstByteClient, path: string): Promise<number> {
-  const { firstByteMs, status } = await client.get(path);
-  if (status !== 200) throw new Error(`${path} answered ${status}`);
-  return firstByteMs;
 }

@@ -1,7 +1,7 @@
 /** Turns what tenants' code prints into Log frames: which invocation, how long, how much a second. */
 import { FrameType, LogLevel, type LogLevelName } from '../contracts/frames.ts';
+import { LogAllowance } from '../kernel/log-allowance.ts';
 import { withoutOwnFrames } from './failure-text.ts';
-import { LogRate } from './log-rate.ts';
 
 const REPORT_DROPPED_AFTER_MS = 500;
 const DROPPED_PAYLOAD_BYTES = 8;
@@ -18,18 +18,20 @@ export interface LogSinkOptions {
 
 export class LogSink {
   readonly #options: LogSinkOptions;
-  readonly #rate: LogRate;
+  readonly #rate: LogAllowance;
   #lineBytes = 8 * 1024;
   #isReportDue = false;
 
   constructor(options: LogSinkOptions) {
     this.#options = options;
-    this.#rate = new LogRate(256 * 1024, options.now);
+    // A flood stops here already, and is dropped no longer than it lasts.
+    this.#rate = new LogAllowance({ bytesPerSecond: 256 * 1024, now: options.now, debtSeconds: 0 });
   }
 
   setLimits(limits: { readonly logLineBytes: number; readonly logBytesPerSecond: number }): void {
     this.#lineBytes = limits.logLineBytes;
     this.#rate.setRate(limits.logBytesPerSecond);
+    this.#rate.fill();
   }
 
   get lineBytes(): number {

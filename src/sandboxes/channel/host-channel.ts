@@ -18,6 +18,7 @@ import {
 import { decodeResponseHead, encodeRequestHead, MalformedFrame } from '../../kernel/frame-heads.ts';
 import { FrameParser } from '../../kernel/frame-parser.ts';
 import { FrameWriter } from '../../kernel/frame-writer.ts';
+import { LogAllowance } from '../../kernel/log-allowance.ts';
 import { StreamTable } from '../../kernel/stream-table.ts';
 import { RELEASE_FROM_BYTES, releaseWhole } from '../../kernel/spent-memory.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
@@ -27,9 +28,11 @@ import { parseJson } from './frame-json.ts';
 import { HopCount } from './hop-count.ts';
 import { HostEgress } from './host-egress.ts';
 import { HostInvocation } from './host-invocation.ts';
-import { LogMeter } from './log-meter.ts';
 
 const MAX_LOG_TEXT_BYTES = 64 * 1024;
+/** Dropping costs the host as well: a sandbox that owes this much of its log rate is not read for a moment. */
+const FLOODED_FROM_SECONDS = 2;
+const LOG_DEBT_SECONDS = 3;
 /** How long a flooding sandbox is not read; short beside `blockedMs`, so its pongs still count. */
 const FLOOD_PAUSE_MS = 25;
 /** Dropped lines are said at most this often. */
@@ -61,7 +64,7 @@ class HostChannel implements Channel {
   readonly #writer: FrameWriter;
   readonly #invocations = new StreamTable<HostInvocation>();
   readonly #pings = new Set<number>();
-  readonly #logMeter: LogMeter;
+  readonly #log: LogAllowance;
   readonly #hops: HopCount;
   readonly #openEgress: () => HostEgress;
   #egress: HostEgress | null = null;
@@ -81,7 +84,7 @@ class HostChannel implements Channel {
     this.#socket = socket;
     this.#events = events;
     this.#writer = new FrameWriter(socket, { ownsData: true });
-    this.#logMeter = new LogMeter(logBytesPerSecond, now);
+    this.#log = new LogAllowance({ bytesPerSecond: logBytesPerSecond, now, debtSeconds: LOG_DEBT_SECONDS });
     this.#hops = new HopCount(now);
     const hopsOf = (stream: number): number => this.#hops.of(this.#invocations.get(stream));
     const onFault = (thrown: unknown): void => events.onFault(thrown);
@@ -143,7 +146,7 @@ class HostChannel implements Channel {
   }
 
   setLogRate(bytesPerSecond: number): void {
-    this.#logMeter.setRate(bytesPerSecond);
+    this.#log.setRate(bytesPerSecond);
   }
 
   close(error: BerthError): void {
@@ -168,8 +171,8 @@ class HostChannel implements Channel {
     } catch (error) {
       return this.#endBy(error);
     }
-    if (this.#logMeter.isFlooded || this.#egress?.isFlooded === true) this.#pauseForFlood();
-    if (this.#logMeter.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
+    if (this.#log.owes(FLOODED_FROM_SECONDS) || this.#egress?.isFlooded === true) this.#pauseForFlood();
+    if (this.#log.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
   }
 
   /** Whatever it was, thrown on it would end the platform with all its tenants: it ends this one channel. */
@@ -283,7 +286,7 @@ class HostChannel implements Channel {
     const { code, reason, stack } = parseJson(failureSchema, payload);
     this.progress++;
     this.#invocations.delete(stream);
-    if (stack !== undefined && this.#logMeter.admit(stack.length))
+    if (stack !== undefined && this.#log.admit(stack.length))
       this.#events.onLog(invocation.id, 'error', stack);
     invocation.failed(new BerthError(code, { reason }));
   }
@@ -292,14 +295,14 @@ class HostChannel implements Channel {
     const level = levelNames.get(payload[0] ?? 0);
     if (level === undefined || payload.length - 1 > MAX_LOG_TEXT_BYTES)
       throw new MalformedFrame('a log line of the wrong form');
-    if (!this.#logMeter.admit(payload.length)) return;
+    if (!this.#log.admit(payload.length)) return;
     this.#events.onLog(this.#invocations.get(stream)?.id ?? null, level, payload.toString('utf8', 1));
   }
 
   #onLogDropped(payload: Buffer): void {
     if (payload.length !== LOG_DROPPED_PAYLOAD_BYTES)
       throw new MalformedFrame('dropped lines of the wrong form');
-    this.#logMeter.addDropped(payload.readUInt32LE(0), payload.readUInt32LE(4));
+    this.#log.addDropped(payload.readUInt32LE(0), payload.readUInt32LE(4));
   }
 
   #onPong(nonce: number, payload: Buffer): void {
@@ -324,7 +327,7 @@ class HostChannel implements Channel {
 
   readonly #reportDropped = (): void => {
     this.#dropTimer = null;
-    const dropped = this.#logMeter.takeDropped();
+    const dropped = this.#log.takeDropped();
     if (dropped !== null) this.#events.onLogDropped(dropped.lines, dropped.bytes);
   };
 
