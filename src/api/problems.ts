@@ -13,7 +13,7 @@ const FRAMEWORK_REASONS: Readonly<Record<string, string>> = {
 };
 
 /** Whatever was thrown, as an error of the registry. */
-export function apiError(thrown: unknown): BerthError {
+function apiError(thrown: unknown): BerthError {
   if (thrown instanceof BerthError) return thrown;
   const code = (thrown as { code?: unknown } | null)?.code;
   const reason = typeof code === 'string' ? FRAMEWORK_REASONS[code] : undefined;

@@ -14,7 +14,7 @@ export interface Expectations {
 }
 
 /** Tokens that a tenant's back end signs without `exp` are good for this long after their `iat`. */
-export const MAX_AGE_WITHOUT_EXPIRY_MS = 24 * 3_600_000;
+const MAX_AGE_WITHOUT_EXPIRY_MS = 24 * 3_600_000;
 const MAX_FUNCTION_CHARACTERS = 128;
 /** Where a webtask's code is: `webtask://localhost/api/data/code/<container>%2F<name>` (webtask contract, 1.3). */
 const CODE_URL = /^webtask:\/\/[^/]*\/api\/data\/code\/([^/?#]+)$/;

@@ -2,7 +2,7 @@
 import { MAX_TOKEN_CHARACTERS, refusal } from './refusal.ts';
 
 /** Signature algorithms of key sets. Never a symmetric one: a public key would be the secret. */
-export const jwksAlgorithms = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] as const;
+const jwksAlgorithms = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] as const;
 export type JwksAlgorithm = (typeof jwksAlgorithms)[number];
 
 export type TokenText =

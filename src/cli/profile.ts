@@ -12,7 +12,7 @@ const profileSchema = z.object({
 });
 export type Profile = z.output<typeof profileSchema>;
 
-export function profileFile(io: CliIo): string {
+function profileFile(io: CliIo): string {
   const base = io.env['XDG_CONFIG_HOME'];
   return join(
     base !== undefined && base.startsWith('/') ? base : join(io.home, '.config'),

@@ -123,7 +123,7 @@ function fileToken(io: CliIo): FoundToken | null {
   }
 }
 
-export function sameAddress(a: string, b: string): boolean {
+function sameAddress(a: string, b: string): boolean {
   return URL.canParse(a) && URL.canParse(b) && new URL(a).origin === new URL(b).origin;
 }
 

@@ -142,7 +142,7 @@ export const egressOpenSchema = z.strictObject({
 export type EgressOpen = z.infer<typeof egressOpenSchema>;
 
 /** `address` asks what `getaddrinfo` would answer; the others are record types of the DNS, `reverse` names of an address. */
-export const lookupTypes = [
+const lookupTypes = [
   'address',
   'reverse',
   'A',

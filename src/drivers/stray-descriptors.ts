@@ -10,7 +10,7 @@ const O_CLOEXEC = 0o2000000;
 const STANDARD = 3;
 
 /** Numbers above those of `stdio` itself. Node opens all of its own with O_CLOEXEC, so the list does not change. */
-export function strayDescriptors(from: number): number[] {
+function strayDescriptors(from: number): number[] {
   return readdirSync('/proc/self/fdinfo')
     .map(Number)
     .filter((fd) => fd >= from && isInherited(fd));

@@ -83,7 +83,7 @@ export class UpgradeExchange extends HttpExchange {
 }
 
 /** Node gives a bare socket with an upgrade; anything but a 101 is an ordinary response on it, the last of the connection. */
-export function responseOn(request: IncomingMessage, socket: Duplex): ServerResponse {
+function responseOn(request: IncomingMessage, socket: Duplex): ServerResponse {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket as Socket);

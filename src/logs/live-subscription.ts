@@ -4,7 +4,7 @@ import { BoundedQueue } from '../kernel/bounded-queue.ts';
 import { droppedMarker } from './log-backlog.ts';
 import type { LogFilter, LogSubscription } from './logs.ts';
 
-export const MAX_UNREAD = 500;
+const MAX_UNREAD = 500;
 
 export class LiveSubscription implements LogSubscription {
   readonly filter: LogFilter;

@@ -10,7 +10,7 @@ export interface BacklogLimits {
   readonly bytesPerTenant: number;
 }
 
-export const backlogLimits: BacklogLimits = {
+const backlogLimits: BacklogLimits = {
   records: 20_000,
   bytes: 32 * 1024 * 1024,
   recordsPerTenant: 5_000,

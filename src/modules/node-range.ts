@@ -2,7 +2,7 @@
 import { minVersion, satisfies, validRange } from 'semver';
 
 /** Longer ones are no range that anybody writes. */
-export const MAX_RANGE_CHARACTERS = 256;
+const MAX_RANGE_CHARACTERS = 256;
 
 export function isNodeRange(text: string): boolean {
   return text.length <= MAX_RANGE_CHARACTERS && validRange(text) !== null;

@@ -58,7 +58,7 @@ export function createLogger({
 }
 
 /** Removes what looks like a token or credentials from a text. */
-export function withoutSecrets(text: string): string {
+function withoutSecrets(text: string): string {
   return text
     .replace(TOKEN, '[token]')
     .replace(CREDENTIALS, (_match, scheme?: string, url?: string) =>

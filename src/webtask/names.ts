@@ -3,7 +3,7 @@ import { BerthError } from '../contracts/errors.ts';
 import { type FunctionName, functionNameSchema, type TenantId, tenantIdSchema } from '../contracts/ids.ts';
 
 /** Functions behind unnamed tokens; no client may choose such a name, and no list shows it. */
-export const HIDDEN_PREFIX = 'wt~';
+const HIDDEN_PREFIX = 'wt~';
 
 /** @throws BerthError NAME_INVALID */
 export function parseContainer(text: string): TenantId {

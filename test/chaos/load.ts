@@ -4,7 +4,7 @@ import { eventually, type TestPlatform } from '../support/platform.ts';
 
 export const TENANTS = ['chaos-a', 'chaos-b', 'chaos-c'] as const;
 /** A client that waits for longer hangs. */
-export const HANG_MS = 8_000;
+const HANG_MS = 8_000;
 const DEPLOY_EVERY_MS = 400;
 const LATE_MS = 60_000;
 /** Of so many requests, one takes a while, so that some always run when a fault strikes. */

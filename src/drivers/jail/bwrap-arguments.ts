@@ -8,7 +8,7 @@ import { EMPTY_FILE, sandboxEnvironment } from '../root/root-entries.ts';
 export const INFO_FD = 4;
 const SECCOMP_FD = 5;
 
-export const SANDBOX_UID = 1000;
+const SANDBOX_UID = 1000;
 
 /** The only devices. No terminal, no shared memory, nothing that can be written into /dev itself. */
 export const devices = ['full', 'null', 'random', 'urandom', 'zero'] as const;

@@ -14,7 +14,7 @@ export const RUNTIME_PATH = '/berth/runtime.cjs';
 export const CHANNEL_PATH = '/berth/channel';
 /** The path of the channel's socket as the runtime sees it. */
 export const SOCKET_PATH = `${CHANNEL_PATH}/channel.sock`;
-export const CA_PATH = '/etc/ssl/certs/ca-certificates.crt';
+const CA_PATH = '/etc/ssl/certs/ca-certificates.crt';
 export const EMPTY_FILE = '/etc/empty';
 
 /** A file of the host at the same or another place, a text of ours, or a directory. */

@@ -155,7 +155,7 @@ export async function openWebtask(
   return JSON.parse(await sealer.openText(webtaskPlace(key), sealed)) as WebtaskRecord;
 }
 
-export function secretPlace({ tenant, fn }: FunctionKey, name: string): ['secret', ...string[]] {
+function secretPlace({ tenant, fn }: FunctionKey, name: string): ['secret', ...string[]] {
   return ['secret', tenant, fn, name];
 }
 
