@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { ownKind } from '../../src/drivers/facts.ts';
+import { PROTOCOL_VERSION } from '../../src/drivers/remote/protocol.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import { FakeDriver } from '../../src/sandboxes/testing/fake-driver.ts';
 import { ChannelFolder } from '../../src/supervisor/channel-folder.ts';
@@ -24,11 +26,12 @@ const say = (message) => {
   line.write(Buffer.concat([head, body]));
 };
 const limits = { memoryBytes: 2 ** 28, cpuMillis: 1000, pids: 40, tmpBytes: 2 ** 20, tmpInodes: 64 };
+const kind = ${JSON.stringify(ownKind)};
 const channelDir = folder + '/' + id;
 mkdirSync(channelDir, { mode: 0o700 });
 createServer().listen(channelDir + '/channel.sock', () => {
-  say({ protocol: 1 });
-  say({ call: 1, verb: 'create', spec: { id, channelDir, limits, heapMb: 64 } });
+  say({ protocol: ${PROTOCOL_VERSION} });
+  say({ call: 1, verb: 'create', spec: { id, channelDir, limits, heapMb: 64, kind } });
   writeSync(4, 'x');
 });
 let hasSpoken = false;

@@ -57,7 +57,8 @@ export class HostView {
     if (counted === null) return null;
     // Processes of a guest are none of the host: the group counts its kernel's threads.
     const pids = this.#hasOwnKernel ? Math.max(1, counted.pids) : counted.pids;
-    return { ...counted, pids, mainThread: await this.#mainThread(), starvedMicros: this.#starvedMicros() };
+    const mainThread = await this.#mainThread();
+    return { ...counted, pids, mainThread, starvedMicros: await this.#starvedMicros() };
   }
 
   /** The first process, which for a guest is its kernel, is under a seccomp filter (man 5 proc, "Seccomp"). */
@@ -76,24 +77,30 @@ export class HostView {
     return this.#main === null ? 'gone' : threadState(this.#main.pid);
   }
 
-  /** Of a guest it does not show. */
-  #starvedMicros(): number {
-    return this.#main === null ? 0 : starvedMicros(this.#main.pid);
+  /** One thread of a guest goes from thread to thread of the host, a system call here, the code there: all of them count. */
+  async #starvedMicros(): Promise<number> {
+    if (!this.#hasOwnKernel) return this.#main === null ? 0 : starvedMicros(this.#main.pid);
+    return (await this.#threads()).reduce((sum, thread) => sum + starvedMicros(thread), 0);
   }
 
   /** Threads of a guest are no threads of the host: whether anything in the group wants to run is all that shows. */
   async #anyThread(): Promise<ThreadState> {
+    const threads = await this.#threads();
+    return threads.some((thread) => readStat(thread)?.state === 'R') ? 'running' : 'sleeping';
+  }
+
+  /** Of all processes in the group. */
+  async #threads(): Promise<readonly number[]> {
     const [group] = this.#group.paths;
-    const pids = group === undefined ? [] : await processesOf(group);
-    return pids.some(hasRunningThread) ? 'running' : 'sleeping';
+    return group === undefined ? [] : (await processesOf(group)).flatMap(threadsOf);
   }
 }
 
-function hasRunningThread(pid: number): boolean {
+function threadsOf(pid: number): readonly number[] {
   try {
-    return readdirSync(`/proc/${pid}/task`).some((thread) => readStat(Number(thread))?.state === 'R');
+    return readdirSync(`/proc/${pid}/task`).map(Number);
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error)) return [];
     throw error;
   }
 }
