@@ -10,6 +10,7 @@ import { hasSqliteStore } from '../store/sqlite/sqlite-files.ts';
 import { ChannelFolder } from './channel-folder.ts';
 import { confinement, serverNeeds } from './confinement.ts';
 import { giveDataFolder } from './data-folder.ts';
+import { type DeathWatch, startDeathWatch } from './death-watch.ts';
 import { DriverSession } from './driver-session.ts';
 import { encodeHandover } from './handover.ts';
 import { openDriver } from './open-driver.ts';
@@ -43,13 +44,14 @@ interface Ground {
   readonly driver: Driver;
   readonly channels: ChannelFolder;
   readonly record: ServerRecord;
+  readonly watch: DeathWatch;
 }
 
 /** @throws ConfigError, StoreOpenError when host or data do not allow a start */
 export async function createSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { config, log } = options;
   const ground = await prepare(options);
-  const { driver, channels, runDir } = ground;
+  const { driver, channels, runDir, watch } = ground;
   const keeper = new ServerKeeper({
     clock: systemClock,
     log,
@@ -62,6 +64,7 @@ export async function createSupervisor(options: SupervisorOptions): Promise<Supe
     keeper,
     async close() {
       await driver.close();
+      watch.release();
       if (channels.close()) await removeRunDir(runDir);
     },
   };
@@ -86,7 +89,8 @@ async function prepare(options: SupervisorOptions): Promise<Ground> {
   await record.endLeftover();
   const channels = new ChannelFolder({ runDir, serverUid: user.uid });
   const driver = await openDriver({ config, runDir, log });
-  const ground = { options, user, runDir, masterKey, driver, channels, record };
+  const watch = startDeathWatch(runDir, log);
+  const ground = { options, user, runDir, masterKey, driver, channels, record, watch };
   sweep(ground);
   if (user.isSeparate) giveDataFolder(config.dataDir, user.uid);
   return ground;

@@ -53,6 +53,8 @@ export interface DeployOptions {
 /** Below the ports that the kernel gives away (ip_local_port_range begins at 32768): none is taken between our look and the platform's. */
 const FIRST_PORT = 20_000;
 const PORTS = 12_000;
+/** The first start with an engine makes the images of the sandboxes. */
+const READY_MS = 120_000;
 
 /** A port on which nothing listens, for a platform that keeps it over restarts. */
 export async function freePort(): Promise<number> {
@@ -196,12 +198,6 @@ export class TestPlatform {
     return Number(new URL(this.url).port);
   }
 
-  /** Of these processes, those that still are sandboxes of this platform. */
-  survivors(pids: readonly number[]): number[] {
-    const living = new Set([...this.sandboxes().values()].flat());
-    return pids.filter((pid) => living.has(pid));
-  }
-
   /** What is left of the platform on the host; empty once it has stopped. */
   async leftovers(): Promise<string[]> {
     const instance = instanceOf(this.dataDir);
@@ -233,7 +229,7 @@ export class TestPlatform {
       if (child.exitCode !== null) throw new Error(`the platform ended: ${this.#output}`);
       const response = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) });
       if (!response.ok) throw new Error(`not ready: ${await response.text()}`);
-    }, 30_000).catch((error: unknown) => {
+    }, READY_MS).catch((error: unknown) => {
       throw new Error(`the platform did not get ready: ${String(error)}\n${this.#output}`, { cause: error });
     });
     this.token = (await readFile(join(this.dataDir, 'admin-token'), 'utf8')).trim();
