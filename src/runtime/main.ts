@@ -1,9 +1,15 @@
-/** Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket, or ->`. Connects out, says Hello, waits for Load. */
+/**
+ * Entry of the bundle that runs in a sandbox: `node runtime.cjs <socket, or ->`. Connects out, says Hello, waits for Load. Worker
+ * threads of tenants' code load it too, before that code.
+ */
 import type net from 'node:net';
+import { isMainThread } from 'node:worker_threads';
 import { connectSocket, STDIO, takeStdio } from './channel-ends.ts';
 import { installConnect } from './egress/connect.ts';
 import { installLocalProxy } from './egress/local-proxy.ts';
 import { installLookups } from './egress/lookups.ts';
+import { enterWorker } from './egress/worker-entry.ts';
+import { installWorkers } from './egress/workers.ts';
 import { hookImports } from './evaluate.ts';
 import { Exercise } from './exercise.ts';
 import { installFaults, type Faults } from './faults.ts';
@@ -18,7 +24,7 @@ const READ_BYTES = 64 * 1024;
 const HOST_GONE_EXIT_CODE = 0;
 const USAGE_EXIT_CODE = 64;
 
-function main(path: string): void {
+function main(path: string, runtimeFile: string): void {
   let receive = (_chunk: Buffer): void => {};
   const buffer = Buffer.alloc(READ_BYTES);
   const onRead = (bytes: number): boolean => {
@@ -41,7 +47,9 @@ function main(path: string): void {
   hookImports();
   installConnect(runtime.egress);
   installLookups(runtime.egress);
-  installLocalProxy({ detached: (action) => runtime.detached(action) });
+  const detached = runtime.detached.bind(runtime);
+  installLocalProxy({ detached });
+  installWorkers({ port: runtime.egress, runtimeFile, detached });
   const streams = installLogStreams(runtime.log);
   faults = installFaults({
     tell: (failure) => {
@@ -76,8 +84,9 @@ function pinMethods(socket: net.Socket): void {
   }
 }
 
-const path = process.argv[2];
-if (path === undefined) {
+const [, runtimeFile, path] = process.argv;
+if (!isMainThread) enterWorker();
+else if (runtimeFile === undefined || path === undefined) {
   process.stderr.write('usage: runtime <socket, or - for descriptors 0 and 1>\n');
   process.exitCode = USAGE_EXIT_CODE;
-} else main(path);
+} else main(path, runtimeFile);

@@ -101,6 +101,24 @@ describe('22: addresses that are nobody’s business', () => {
     expect(seen).toEqual(urls.map(() => 'EACCES'));
   });
 
+  it('by a worker thread, with the platform’s hooks in it and with Node’s own class that has none', async () => {
+    const code = `${KNOCK}
+      Promise.all(['169.254.169.254', '10.0.0.1'].map((host) => knock(host, ${secretPort}))).then((seen) => require('node:worker_threads').parentPort.postMessage(seen));`;
+    const seen = await arena.result<{ hooked: string[]; bare: string[] }>(
+      `
+      const { Worker } = require('node:worker_threads');
+      const Bare = Worker.prototype.constructor;
+      const run = (Kind) => new Promise((done, fail) => new Kind(${JSON.stringify(code)}, { eval: true }).once('message', done).once('error', fail));
+      module.exports = async () => ({ hooked: await run(Worker), bare: await run(Bare), differ: Bare !== Worker });`,
+      'threads',
+    );
+    expect(seen).toMatchObject({ differ: true });
+    for (const text of seen.hooked) expect(text).toMatch(/^EACCES connect EACCES .*: it is an? .* address$/);
+    for (const text of seen.bare) expect(text).toMatch(/^ENETUNREACH /);
+    await arena.logLine('threads', /^egress: connect .* refused: it is a .* address$/);
+    expect(secretHits).toBe(0);
+  });
+
   it('loopback is the sandbox’s own, where nothing of the host listens', async () => {
     const hosts = ['127.0.0.1', 'localhost', '::1', '0.0.0.0', '::', '127.255.255.254', '::ffff:127.0.0.1'];
     const ports = [secretPort, Number(new URL(arena.platform.url).port)];

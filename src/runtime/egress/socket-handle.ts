@@ -42,6 +42,9 @@ export class SocketHandle implements EgressStreamEvents {
   #target = { host: '', port: 0 };
   #isReading = false;
   #isClosed = false;
+  /** As `socket.unref()` has it: whether its thread lives on for it. */
+  #isRef = true;
+  #isHeld = false;
   #writes: StreamRequest[] = [];
   #shutdown: StreamRequest | null = null;
 
@@ -63,9 +66,9 @@ export class SocketHandle implements EgressStreamEvents {
       getpeername: (out: object) => this.#peername(out),
       setNoDelay: () => OK,
       setKeepAlive: () => OK,
-      ref: () => undefined,
-      unref: () => undefined,
-      hasRef: () => true,
+      ref: () => this.#setRef(true),
+      unref: () => this.#setRef(false),
+      hasRef: () => this.#isRef,
     });
   }
 
@@ -121,8 +124,22 @@ export class SocketHandle implements EgressStreamEvents {
     this.#request = request;
     this.#target = { host: name ?? address, port };
     this.#stream = this.#options.port.connect({ ...this.#target, family }, this);
+    this.#updateHold();
     if (this.#isReading) this.#stream.resume();
     return OK;
+  }
+
+  #setRef(isRef: boolean): void {
+    this.#isRef = isRef;
+    this.#updateHold();
+  }
+
+  #updateHold(): void {
+    const isHeld = this.#isRef && this.#stream !== null && !this.#isClosed;
+    if (isHeld === this.#isHeld) return;
+    this.#isHeld = isHeld;
+    if (isHeld) this.#options.port.hold();
+    else this.#options.port.letGo();
   }
 
   #read(isReading: boolean): number {
@@ -156,6 +173,7 @@ export class SocketHandle implements EgressStreamEvents {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#stream?.close();
+    this.#updateHold();
     setImmediate(() => {
       this.#cancel();
       done?.();
