@@ -156,6 +156,7 @@ const lookupTypes = [
   'PTR',
   'SOA',
   'SRV',
+  'TLSA',
   'TXT',
 ] as const;
 export type LookupType = (typeof lookupTypes)[number];
@@ -182,7 +183,7 @@ export interface EgressFailure {
 export type EgressAnswer =
   | {
       readonly ok: true;
-      /** As Node's resolver gives it; addresses for `address`, `A` and `AAAA`. */
+      /** As Node's resolver gives it, but bytes (`data` of TLSA records) are base64; addresses for `address`, `A` and `AAAA`. */
       readonly result: unknown;
       /** seconds, one for each address of `A` and `AAAA` */
       readonly ttls?: readonly number[];

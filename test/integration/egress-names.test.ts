@@ -84,6 +84,100 @@ describe('in a sandbox', () => {
     });
   });
 
+  it('TLSA records, in their own question and in ANY, with the bytes that they hold', async () => {
+    const association = {
+      certUsage: 3,
+      selector: 1,
+      match: 1,
+      data: Buffer.of(1, 2, 255).toString('base64'),
+    };
+    world.records.set('TLSA _443._tcp.mail.test', [association]);
+    world.records.set('ANY mail.test', [
+      { type: 'TXT', entries: ['a'] },
+      { ...association, type: 'TLSA' },
+    ]);
+    const seen = await world.run<unknown>(`
+      const dns = require('node:dns').promises;
+      const shown = ({ data, ...rest }) => ({ ...rest, ...(data instanceof ArrayBuffer ? { bytes: [...new Uint8Array(data)] } : {}) });
+      return [(await dns.resolveTlsa('_443._tcp.mail.test')).map(shown), (await dns.resolveAny('mail.test')).map(shown)];`);
+    const shown = { certUsage: 3, selector: 1, match: 1, bytes: [1, 2, 255] };
+    expect(seen).toEqual([
+      [shown],
+      [
+        { type: 'TXT', entries: ['a'] },
+        { ...shown, type: 'TLSA' },
+      ],
+    ]);
+  });
+
+  it('lookupService tells the name of an address, and the service by its number', async () => {
+    const seen = await world.run<unknown>(`
+      const dns = require('node:dns');
+      const failure = (promise) => promise.then(() => 'told', ({ code, syscall, hostname }) => [code, syscall, hostname]);
+      return [
+        await dns.promises.lookupService('93.184.215.14', 443),
+        await new Promise((done) => dns.lookupService('127.0.0.1', 22, (_, ...values) => done(values))),
+        await failure(dns.promises.lookupService('93.184.215.15', 443)),
+        await failure(dns.promises.lookupService('10.0.0.1', 80)),
+      ];`);
+    expect(seen).toEqual([
+      { hostname: 'two.test', service: '443' },
+      ['localhost', '22'],
+      ['ENOTFOUND', 'getnameinfo', '93.184.215.15'],
+      ['EACCES', 'getnameinfo', '10.0.0.1'],
+    ]);
+  });
+
+  it('a resolver that is told to cancel gives up its own questions, and no others', async () => {
+    const seen = await world.run<unknown>(`
+      const { Resolver } = require('node:dns').promises;
+      const [one, other] = [new Resolver(), new Resolver()];
+      const failure = (promise) => promise.then(() => 'told', ({ code }) => code);
+      const asked = [failure(one.resolveMx('mail.test')), failure(one.resolveTxt('text.test')), failure(other.resolveTxt('text.test'))];
+      one.cancel();
+      return Promise.all([...asked, failure(one.resolveTxt('text.test'))]);`);
+    expect(seen).toEqual(['ECANCELLED', 'ECANCELLED', 'told', 'told']);
+  });
+
+  /** All functions of `dns`, `dns.promises` and both kinds of resolver: what is not in here is unknown to us. */
+  const ASKS =
+    /^(?:lookup|lookupService|reverse|resolve(?:[46]|Any|Caa|Cname|Mx|Naptr|Ns|Ptr|Soa|Srv|Tlsa|Txt)?)$/;
+  const ASKS_NOBODY =
+    /^(?:constructor|Resolver|[gs]etServers|[gs]etDefaultResultOrder|setLocalAddress|cancel)$/;
+
+  it('each function of the pinned Node asks the broker, or nobody', async () => {
+    const seen = await world.run<Record<string, Record<string, string>>>(`
+      const dns = require('node:dns');
+      const functionsOf = (value) => value === Object.prototype || value === null ? [] : [...Object.getOwnPropertyNames(value).filter((name) => typeof value[name] === 'function'), ...functionsOf(Object.getPrototypeOf(value))];
+      const places = { dns, promises: dns.promises, resolver: new dns.Resolver(), promised: new dns.promises.Resolver() };
+      const told = {};
+      for (const [place, owner] of Object.entries(places)) {
+        told[place] = {};
+        for (const name of functionsOf(owner)) {
+          told[place][name] = '';
+          if (!${ASKS}.test(name)) continue;
+          const isOfAddress = /reverse|Service/.test(name);
+          const target = isOfAddress ? '93.1.' + (Object.keys(told).length) + '.' + (Object.keys(told[place]).length) : name.toLowerCase() + '.' + place + '.test';
+          const values = name === 'lookupService' ? [target, 80] : [target];
+          const byPromise = place === 'promises' || place === 'promised';
+          told[place][name] = target + ' ' + await (byPromise ? owner[name](...values).catch(({ code }) => code) : new Promise((done) => owner[name](...values, (error) => done(error?.code))));
+        }
+      }
+      return told;`);
+    expect(Object.keys(seen)).toEqual(['dns', 'promises', 'resolver', 'promised']);
+    for (const [place, functions] of Object.entries(seen)) {
+      expect(Object.keys(functions).length, place).toBeGreaterThan(18);
+      for (const [name, told] of Object.entries(functions)) {
+        if (!ASKS.test(name)) expect(name).toMatch(ASKS_NOBODY);
+        else {
+          const [target, code] = told.split(' ');
+          expect(world.asked, `${place}.${name}`).toContain(target);
+          expect(code, `${place}.${name}`).toMatch(/^(?:ENOTFOUND|ENODATA)$/);
+        }
+      }
+    }
+  });
+
   it('a refusal is an EACCES with its reason', async () => {
     world.policy = ['other.test'];
     const seen = await world.run<unknown>(`
@@ -103,7 +197,12 @@ describe('the broker’s resolver', () => {
   let resolver: Resolver;
   beforeAll(async () => {
     server = await NameServer.start();
-    server.names.set('two.test', { a: ['93.184.215.14', '10.0.0.1'], txt: 'hello', mx: 'mx.test' });
+    server.names.set('two.test', {
+      a: ['93.184.215.14', '10.0.0.1'],
+      txt: 'hello',
+      mx: 'mx.test',
+      tlsa: [3, 1, 1, 0xab, 0xcd],
+    });
     server.names.set('empty.test', {});
     resolver = createResolver({
       servers: [server.address],
@@ -125,6 +224,9 @@ describe('the broker’s resolver', () => {
       ttls: [1, 1],
     });
     expect(await resolver.records('two.test', 'TXT')).toEqual({ result: [['hello']] });
+    expect(await resolver.records('two.test', 'TLSA')).toEqual({
+      result: [{ certUsage: 3, selector: 1, match: 1, data: 'q80=' }],
+    });
     expect(await resolver.records('two.test', 'MX')).toMatchObject({
       result: [{ exchange: 'mx.test', priority: 10 }],
     });

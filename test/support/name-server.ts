@@ -2,10 +2,16 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
 
-export type Answer = { readonly a?: readonly string[]; readonly txt?: string; readonly mx?: string };
+export type Answer = {
+  readonly a?: readonly string[];
+  readonly txt?: string;
+  readonly mx?: string;
+  /** The bytes of the record (RFC 6698, 2.1). */
+  readonly tlsa?: readonly number[];
+};
 
 const HEADER_BYTES = 12;
-const types = { a: 1, mx: 15, txt: 16 } as const;
+const types = { a: 1, mx: 15, txt: 16, tlsa: 52 } as const;
 const NO_SUCH_NAME = 3;
 const TTL_S = 1;
 
@@ -66,13 +72,14 @@ function readName(message: Buffer): { readonly name: string; readonly end: numbe
   return { name: labels.join('.').toLowerCase(), end: at + 1 };
 }
 
-function recordsOf({ a, txt, mx }: Answer, type: number): Buffer[] {
+function recordsOf({ a, txt, mx, tlsa }: Answer, type: number): Buffer[] {
   if (type === types.a)
     return (a ?? []).map((address) => record(type, Buffer.from(address.split('.').map(Number))));
   if (type === types.txt && txt !== undefined)
     return [record(type, Buffer.concat([Buffer.of(txt.length), Buffer.from(txt)]))];
   if (type === types.mx && mx !== undefined)
     return [record(type, Buffer.concat([Buffer.of(0, 10), nameBytes(mx)]))];
+  if (type === types.tlsa && tlsa !== undefined) return [record(type, Buffer.from(tlsa))];
   return [];
 }
 

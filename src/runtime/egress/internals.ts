@@ -4,7 +4,7 @@
  *
  * - `JSStream` (lib/internal/js_stream_socket.js): a stream that TLS and HTTP/2 take for a socket's handle.
  * - `kReinitializeHandle` (lib/net.js): gives a socket another handle, as Happy Eyeballs does between two attempts.
- * - `getaddrinfo` and `ChannelWrap` (lib/dns.js): what all look-ups of `node:dns` end in.
+ * - `getaddrinfo`, `getnameinfo` and `ChannelWrap` (lib/dns.js): what all look-ups of `node:dns` end in.
  * - `Process` (lib/internal/child_process.js): what starts all child processes.
  */
 import net from 'node:net';
@@ -25,9 +25,10 @@ export interface ConnectRequest {
   oncomplete(status: number, handle: object, request: object, isReadable: boolean, isWritable: boolean): void;
 }
 
-/** Of `dns.lookup` and `dns.resolve*`: with a callback or a promise. */
+/** Of `dns.lookup`, `dns.lookupService` and `dns.resolve*`: with a callback or a promise. */
 export interface NameRequest {
-  oncomplete(error: number | string | null, result?: unknown, ttls?: readonly number[]): void;
+  /** @param more time to live of each address, or the name of a service */
+  oncomplete(error: number | string | null, result?: unknown, more?: readonly number[] | string): void;
   readonly callback?: (error: Error) => void;
   readonly reject?: (error: Error) => void;
 }
@@ -35,8 +36,12 @@ export interface NameRequest {
 export interface Resolving {
   // oxlint-disable-next-line max-params -- Node's own signature
   getaddrinfo: (request: NameRequest, name: string, family: number, hints: number, order: number) => number;
+  getnameinfo: (request: NameRequest, address: string, port: number) => number;
+  /** One for each resolver. */
   readonly ChannelWrap: {
-    readonly prototype: Record<string, (request: NameRequest, name: string) => number>;
+    readonly prototype: Record<string, (this: object, request: NameRequest, name: string) => number> & {
+      cancel: (this: object) => void;
+    };
   };
   readonly DNS_ORDER_IPV4_FIRST: number;
   readonly DNS_ORDER_IPV6_FIRST: number;

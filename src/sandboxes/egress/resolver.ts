@@ -67,7 +67,7 @@ async function records(
 ): Promise<LookupResult> {
   try {
     if (type === 'reverse') return { result: await dns.reverse(name) };
-    if (type !== 'A' && type !== 'AAAA') return { result: await dns.resolve(name, type) };
+    if (type !== 'A' && type !== 'AAAA') return { result: withTextForBytes(await dns.resolve(name, type)) };
     const found = await (type === 'A'
       ? dns.resolve4(name, { ttl: true })
       : dns.resolve6(name, { ttl: true }));
@@ -76,6 +76,16 @@ async function records(
     const code = codeOf(error);
     throw new EgressError(code, `the name servers answered ${code} for ${name}`, { cause: error });
   }
+}
+
+/** TLSA records hold an ArrayBuffer, which JSON cannot carry; so may those of ANY. */
+function withTextForBytes(records: unknown): unknown {
+  if (!Array.isArray(records)) return records;
+  return records.map((record: unknown) => {
+    const { data } = record as { readonly data?: unknown };
+    if (!(data instanceof ArrayBuffer)) return record;
+    return { ...(record as object), data: Buffer.from(data).toString('base64') };
+  });
 }
 
 function codeOf(error: unknown): string {
