@@ -44,12 +44,12 @@ describe('loadConfig', () => {
   });
 
   it('lets flags win over environment over file, and says where each value came from', () => {
-    const file = { port: 1, host: 'file', pool: { minBlank: 7 } };
+    const file = { port: 1, host: '10.0.0.1', pool: { minBlank: 7 } };
     const loaded = load(
-      { argv: ['--port', '3'], env: { PORT: '2', HOST: 'env', BERTH_CONFIG: 'berth.json' } },
+      { argv: ['--port', '3'], env: { PORT: '2', HOST: '::1', BERTH_CONFIG: 'berth.json' } },
       file,
     );
-    expect(loaded.config).toMatchObject({ port: 3, host: 'env', pool: { minBlank: 7, maxBlank: 16 } });
+    expect(loaded.config).toMatchObject({ port: 3, host: '::1', pool: { minBlank: 7, maxBlank: 16 } });
     expect(loaded.origins.get('port')).toEqual({ kind: 'flag', where: '--port' });
     expect(loaded.origins.get('host')).toEqual({ kind: 'environment', where: 'HOST' });
     expect(loaded.origins.get('pool.minBlank')).toEqual({

@@ -1,4 +1,5 @@
 /** The kinds of values that settings have: how each is read from text (flags, environment), and what JSON must hold. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { egressPatternSchema } from '../contracts/egress.ts';
 import { SecretText } from './secret-text.ts';
@@ -50,6 +51,16 @@ export function matching(pattern: RegExp, says: string): SettingKind<string> {
 export function optional<T>(kind: SettingKind<T>): SettingKind<T | null> {
   return { ...kind, schema: kind.schema.nullable() };
 }
+
+/** Not a name of the DNS: the process that binds it may be root, and asks nobody. */
+export const ownAddress: SettingKind<string> = {
+  says: 'an IP address or localhost',
+  isSwitch: false,
+  schema: z
+    .string({ error: 'must be an IP address or localhost' })
+    .refine((text) => text === 'localhost' || isIP(text) !== 0, 'must be an IP address or localhost'),
+  fromText: same,
+};
 
 /** As in the policies of tenants (docs/egress.md). */
 export const egressPattern: SettingKind<string> = {

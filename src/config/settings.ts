@@ -10,6 +10,7 @@ import {
   matching,
   oneOf,
   optional,
+  ownAddress,
   secretKey,
 } from './setting-kinds.ts';
 
@@ -24,7 +25,6 @@ export interface Setting<T> {
 }
 
 const path = matching(/^[^\0]{1,4096}$/, 'a path');
-const host = matching(/^[A-Za-z0-9._:-]{1,253}$/, 'an address or host name');
 const hostName =
   /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
@@ -32,7 +32,7 @@ const ownSettings = {
   port: set(integer(0, 65_535), 8787, 'TCP port that the server listens on; 0 takes a free one', {
     env: 'PORT',
   }),
-  host: set(host, '127.0.0.1', 'address that the server listens on', { env: 'HOST' }),
+  host: set(ownAddress, '127.0.0.1', 'address that the server listens on', { env: 'HOST' }),
   publicUrl: set(
     optional(matching(/^https?:\/\/[^\s/?#]+$/, 'an http or https URL without a path')),
     null,

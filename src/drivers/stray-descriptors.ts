@@ -26,7 +26,7 @@ function isInherited(fd: number): boolean {
 }
 
 /** `stdio` for `spawn`, longer by what it takes to cover strays with /dev/null. */
-export function coverStrays<T extends IOType>(stdio: readonly T[]): (T | 'ignore' | number)[] {
+export function coverStrays<T extends IOType | number>(stdio: readonly T[]): (T | 'ignore' | number)[] {
   strays ??= strayDescriptors(STANDARD);
   const covered: (T | 'ignore' | number)[] = [...stdio];
   for (const fd of strays) {

@@ -1,6 +1,7 @@
 /**
  * The server's process: gateway, API and store. The supervisor starts it, as an unprivileged user where it can, and hands
- * it settings and master key on standard input, the line of the driver and a descriptor to say that it serves.
+ * it settings and master key on standard input, the line of the driver, a descriptor to say that it serves and the socket on
+ * which clients call.
  */
 import { closeSync, fstatSync, readFileSync, writeSync } from 'node:fs';
 import type http from 'node:http';
@@ -11,11 +12,14 @@ import { createRemoteDriver } from '../drivers/remote/remote-driver.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { fail } from '../supervisor/failure-words.ts';
 import { type Handover, readHandover } from '../supervisor/handover.ts';
-import { DRIVER_FD, READY_FD } from '../supervisor/server-process.ts';
+import { listenProblem } from '../supervisor/public-socket.ts';
+import { DRIVER_FD, PUBLIC_FD, READY_FD } from '../supervisor/server-process.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { banner } from './banner.ts';
 import { createPlatform, type Platform } from './create-platform.ts';
 
+/** Connections in the kernel's queue: those of a few seconds, while a server that has died is replaced. net.core.somaxconn caps it. */
+const MAX_WAITING_CONNECTIONS = 4_096;
 /** EX_TEMPFAIL of sysexits(3): who runs the platform may start it again. */
 const EXIT_SUPERVISOR_LOST = 75;
 /** How long `/readyz` goes on saying why nothing runs, when the supervisor is gone. */
@@ -94,20 +98,12 @@ function welcome({ config }: Handover, platform: Platform, isTerminal: boolean):
   );
 }
 
-function listen(server: http.Server, { host, port }: Config): Promise<void> {
+/** On the socket that the supervisor has bound. @throws ConfigError */
+function listen(server: http.Server, config: Config): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const what = `cannot listen on ${host}:${port} (${error.code ?? error.message})`;
-      reject(new ConfigError([{ where: 'port', what, wayOut: wayOutOf(error) }], { cause: error }));
-    });
-    server.listen(port, host, resolve);
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenProblem(error, config)));
+    server.listen({ fd: PUBLIC_FD, backlog: MAX_WAITING_CONNECTIONS }, resolve);
   });
-}
-
-function wayOutOf({ code }: NodeJS.ErrnoException): string {
-  return code === 'EACCES'
-    ? 'The server has no privileges: choose a port from 1024 on by PORT, with a proxy in front of it, or allow lower ones by sysctl net.ipv4.ip_unprivileged_port_start.'
-    : 'Stop what listens there, or choose another by PORT or HOST.';
 }
 
 function urlHost(host: string): string {

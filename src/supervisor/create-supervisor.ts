@@ -14,6 +14,7 @@ import { type DeathWatch, startDeathWatch } from './death-watch.ts';
 import { DriverSession } from './driver-session.ts';
 import { encodeHandover } from './handover.ts';
 import { openDriver } from './open-driver.ts';
+import { PublicSocket } from './public-socket.ts';
 import { makeRunDir, removeRunDir, runDirFor } from './run-dir.ts';
 import { type KeeperLog, ServerKeeper } from './server-keeper.ts';
 import { type ServerProcess, startServer } from './server-process.ts';
@@ -31,6 +32,8 @@ export interface SupervisorOptions {
 
 export interface Supervisor {
   readonly keeper: ServerKeeper;
+  /** Lets the server finish and end; who calls from now on is refused. */
+  stop(signal: NodeJS.Signals): void;
   /** When the server has ended: removes all that the supervisor made on the host. */
   close(): Promise<void>;
 }
@@ -44,6 +47,7 @@ interface Ground {
   readonly driver: Driver;
   readonly channels: ChannelFolder;
   readonly record: ServerRecord;
+  readonly publicSocket: PublicSocket;
   readonly watch: DeathWatch;
 }
 
@@ -51,7 +55,7 @@ interface Ground {
 export async function createSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { config, log } = options;
   const ground = await prepare(options);
-  const { driver, channels, runDir, watch } = ground;
+  const { driver, channels, runDir, publicSocket, watch } = ground;
   const keeper = new ServerKeeper({
     clock: systemClock,
     log,
@@ -62,7 +66,12 @@ export async function createSupervisor(options: SupervisorOptions): Promise<Supe
   });
   return {
     keeper,
+    stop(signal) {
+      publicSocket.close();
+      keeper.stop(signal);
+    },
     async close() {
+      publicSocket.close();
       await driver.close();
       watch.release();
       if (channels.close()) await removeRunDir(runDir);
@@ -87,23 +96,25 @@ async function prepare(options: SupervisorOptions): Promise<Ground> {
   makeRunDir(runDir, ownUid);
   const record = new ServerRecord(runDir);
   await record.endLeftover();
+  const publicSocket = new PublicSocket(config);
   const channels = new ChannelFolder({ runDir, serverUid: user.uid });
   const driver = await openDriver({ config, runDir, log });
   const watch = startDeathWatch(runDir, log);
-  const ground = { options, user, runDir, masterKey, driver, channels, record, watch };
+  const ground = { options, user, runDir, masterKey, driver, channels, record, publicSocket, watch };
   sweep(ground);
   if (user.isSeparate) giveDataFolder(config.dataDir, user.uid);
   return ground;
 }
 
 async function start(ground: Ground, isRestart: boolean): Promise<ServerProcess> {
-  const { options, masterKey, driver, channels, record } = ground;
+  const { options, masterKey, driver, channels, record, publicSocket } = ground;
   const { projectRoot } = options;
   const config = { ...options.config, dataDir: realpathSync(options.config.dataDir) };
   const program = [process.execPath, join(projectRoot, 'src/server/main.ts')] as const;
   const server = await startServer({
     words: wordsBefore(ground, config.dataDir, program),
     env: process.env,
+    publicFd: publicSocket.fd,
     handover: encodeHandover({
       config,
       masterKey,

@@ -1,6 +1,6 @@
 /**
  * The platform's first process, root where the host allows it: owns the driver, makes and kills sandboxes, keeps the server
- * running, and does nothing else. It opens no port and parses nothing that a tenant sent. `npm start` runs it.
+ * running, and does nothing else. It binds the port for the server, and parses nothing that a tenant sent. `npm start` runs it.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,8 +8,7 @@ import { loadConfig } from '../config/load-config.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { fail } from './failure-words.ts';
 import { lockDataFolder } from './platform-lock.ts';
-import type { ServerKeeper } from './server-keeper.ts';
-import { createSupervisor } from './create-supervisor.ts';
+import { createSupervisor, type Supervisor } from './create-supervisor.ts';
 
 /** More than the server gives itself beyond the grace time. */
 const STOP_SLACK_MS = 25_000;
@@ -34,7 +33,7 @@ async function main(): Promise<void> {
   for (const warning of warnings) log.warn(warning);
   const lock = lockDataFolder(config.dataDir);
   const supervisor = await createSupervisor({ config, log, projectRoot });
-  stopOnSignals(supervisor.keeper, config.graceMs);
+  stopOnSignals(supervisor, config.graceMs);
   const code = await supervisor.keeper.run();
   await supervisor.close();
   lock.release();
@@ -42,17 +41,17 @@ async function main(): Promise<void> {
 }
 
 /** The first signal lets the server drain; a second one, a moment later, does not wait for what runs. */
-function stopOnSignals(keeper: ServerKeeper, graceMs: number): void {
+function stopOnSignals(supervisor: Supervisor, graceMs: number): void {
   let isStopping = false;
   const leave = (): never => {
-    keeper.kill();
+    supervisor.keeper.kill();
     process.exit(1);
   };
   const stop = (signal: NodeJS.Signals): void => {
     if (isStopping) leave();
     isStopping = true;
     setTimeout(leave, graceMs + STOP_SLACK_MS).unref();
-    keeper.stop(signal);
+    supervisor.stop(signal);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
 }

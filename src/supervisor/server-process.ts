@@ -1,4 +1,7 @@
-/** One process of the server: started with its handover, its line to the supervisor and a descriptor to say that it serves. */
+/**
+ * One process of the server: started with its handover, its line to the supervisor, a descriptor to say that it serves and the
+ * socket on which clients call.
+ */
 import { spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
@@ -7,6 +10,7 @@ import { coverStrays } from '../drivers/stray-descriptors.ts';
 /** Descriptors of the server. */
 export const DRIVER_FD = 3;
 export const READY_FD = 4;
+export const PUBLIC_FD = 5;
 
 /** All that a server gets of the supervisor's environment: root's may hold what is none of its business. */
 const PASSED_ON =
@@ -32,16 +36,18 @@ export interface ServerCommand {
   readonly words: readonly [string, ...string[]];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly handover: string;
+  /** The socket on which clients call, in this process. */
+  readonly publicFd: number;
 }
 
 /** It has a session of its own: a terminal's Ctrl-C comes to the supervisor, which passes it on. @throws Error when it cannot be started */
-export async function startServer({ words, env, handover }: ServerCommand): Promise<ServerProcess> {
+export async function startServer({ words, env, handover, publicFd }: ServerCommand): Promise<ServerProcess> {
   const [program, ...args] = words;
   const child = spawn(program, args, {
     cwd: '/',
     env: passedOn(env),
     detached: true,
-    stdio: coverStrays(['pipe', 'inherit', 'inherit', 'pipe', 'pipe']),
+    stdio: coverStrays(['pipe', 'inherit', 'inherit', 'pipe', 'pipe', publicFd]),
   });
   const exited = new Promise<ServerExit>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));

@@ -37,7 +37,7 @@ export async function strike(fault: Fault, { perSecond, recoverWithinMs }: Chaos
       endOfFault,
       endOfLoad,
       recoverWithinMs,
-      allowed: { connections: fault.costsConnections },
+      connections: fault.connections,
       lost,
       left,
     });

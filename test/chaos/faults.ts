@@ -9,6 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type StartOptions, TestPlatform } from '../support/platform.ts';
+import type { ConnectionCost } from './judge.ts';
 import type { Load } from './load.ts';
 
 const run = promisify(execFile);
@@ -28,8 +29,8 @@ export interface Place {
 
 export interface Fault {
   readonly name: string;
-  /** Clients may see their connection refused or cut off. */
-  readonly costsConnections: boolean;
+  /** What clients may see of it in their connections. */
+  readonly connections: ConnectionCost;
   /** What the platform needs for it. */
   readonly prepare?: () => Promise<Place>;
   /** Resolves when the fault is over and recovery begins. */
@@ -44,7 +45,7 @@ const asNpmStart = async (): Promise<Place> => ({
 
 const killServer: Fault = {
   name: 'the server is killed',
-  costsConnections: true,
+  connections: 'cut',
   async strike({ platform }) {
     process.kill(platform.pid, 'SIGKILL');
   },
@@ -52,7 +53,7 @@ const killServer: Fault = {
 
 const killSupervisor: Fault = {
   name: 'the supervisor is killed',
-  costsConnections: true,
+  connections: 'refused',
   prepare: asNpmStart,
   async strike({ platform }) {
     process.kill(platform.supervisorPid, 'SIGKILL');
@@ -64,7 +65,7 @@ const KILL_EVERY_MS = 150;
 
 const killSandboxes: Fault = {
   name: `${KILLS} random sandboxes are killed`,
-  costsConnections: false,
+  connections: 'none',
   async strike({ platform }) {
     for (let kill = 0; kill < KILLS; kill++) {
       const sandboxes = [...platform.sandboxes().values()];
@@ -88,7 +89,7 @@ const DISK_MEGABYTES = 256;
 
 const fullDisk: Fault = {
   name: 'the data disk is full',
-  costsConnections: false,
+  connections: 'none',
   async prepare() {
     const folder = await mkdtemp(join(tmpdir(), 'berth-disk-'));
     await run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MEGABYTES}m,mode=700`, 'berth-chaos', folder]);
@@ -130,7 +131,7 @@ function writes(fd: number, bytes: Buffer): boolean {
 
 const busyDatabase: Fault = {
   name: 'another process has the database locked',
-  costsConnections: false,
+  connections: 'none',
   async strike({ platform }) {
     const locks = ['berth.db', 'logs.db'].map((name) => new DatabaseSync(join(platform.dataDir, name)));
     for (const lock of locks) lock.exec('begin immediate');
@@ -147,7 +148,7 @@ const EXTRA_CONNECTIONS = 150;
 /** Node's own descriptors are few and steady; connections and sandboxes take the rest. */
 const noDescriptors: Fault = {
   name: 'server and supervisor run out of file descriptors',
-  costsConnections: true,
+  connections: 'cut',
   prepare: async () => ({
     start: {},
     env: { BERTH_POOL_MAX_BLANK: '4' },
@@ -198,7 +199,7 @@ const JUMP_EVERY_MS = 1_000;
 
 const jumpingClock: Fault = {
   name: 'the clock jumps, forth and back',
-  costsConnections: false,
+  connections: 'none',
   prepare: async () => ({
     start: { program: 'test/chaos/jumping-platform.ts' },
     cleanUp: async () => undefined,

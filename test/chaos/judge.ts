@@ -1,10 +1,8 @@
 /** Holds what clients saw against what a fault may cost. */
 import type { Seen } from './load.ts';
 
-export interface Allowance {
-  /** A process that clients were connected to has died, or had no descriptor left for them. */
-  readonly connections: boolean;
-}
+/** What a fault may do to connections: nothing; cut those that are open; also refuse new ones, where nobody is left to take them. */
+export type ConnectionCost = 'none' | 'cut' | 'refused';
 
 export interface Verdict {
   readonly calls: number;
@@ -20,7 +18,11 @@ export interface Verdict {
 
 /** Clear failures of the registry; INTERNAL says that we do not know, so it is none. */
 const CLEAR = /^(?:429|5\d\d) (?!INTERNAL$)[A-Z_]+$/;
-const CONNECTION = /^network (?:ECONNRESET|ECONNREFUSED|EPIPE)$/;
+const CONNECTION: Readonly<Record<ConnectionCost, RegExp>> = {
+  none: /^$/,
+  cut: /^network (?:ECONNRESET|EPIPE)$/,
+  refused: /^network (?:ECONNRESET|EPIPE|ECONNREFUSED)$/,
+};
 /** At the end all must be well for so long. */
 export const CALM_MS = 1_000;
 
@@ -30,14 +32,14 @@ export function judge(
     endOfFault,
     endOfLoad,
     recoverWithinMs,
-    allowed,
+    connections,
     lost,
     left,
   }: {
     readonly endOfFault: number;
     readonly endOfLoad: number;
     readonly recoverWithinMs: number;
-    readonly allowed: Allowance;
+    readonly connections: ConnectionCost;
     readonly lost: readonly string[];
     readonly left: readonly string[];
   },
@@ -48,7 +50,7 @@ export function judge(
   const lastFailure = Math.max(endOfFault, ...failed.map(({ endedAt }) => endedAt));
   const recoveryMs = endOfLoad - lastFailure >= CALM_MS ? lastFailure - endOfFault : null;
   const unclear = [...failures.keys()].filter(
-    (outcome) => !CLEAR.test(outcome) && !(allowed.connections && CONNECTION.test(outcome)),
+    (outcome) => !CLEAR.test(outcome) && !CONNECTION[connections].test(outcome),
   );
   return {
     calls: seen.length,

@@ -30,13 +30,14 @@ describe('the judge of the faults', () => {
   });
   const given = { endOfFault: 1_000, endOfLoad: 20_000, recoverWithinMs: 5_000, lost: [], left: [] };
   const objections = (seen: Seen[], more: object = {}): readonly string[] =>
-    judge(seen, { ...given, allowed: { connections: false }, ...more }).objections;
+    judge(seen, { ...given, connections: 'none', ...more }).objections;
 
   it('takes clear failures that end in time', () => {
     expect(objections([call(900, 'ok'), call(1_100, '503 STORE_UNAVAILABLE'), call(6_000, 'ok')])).toEqual(
       [],
     );
-    expect(objections([call(1_100, 'network ECONNRESET')], { allowed: { connections: true } })).toEqual([]);
+    expect(objections([call(1_100, 'network ECONNRESET')], { connections: 'cut' })).toEqual([]);
+    expect(objections([call(1_100, 'network ECONNREFUSED')], { connections: 'refused' })).toEqual([]);
   });
 
   it.each<[outcome: string]>([
@@ -48,6 +49,11 @@ describe('the judge of the faults', () => {
     ['404 NOT_FOUND'],
   ])('objects to "%s"', (outcome) => {
     expect(objections([call(1_100, outcome)])).toEqual([`clients saw "${outcome}"`]);
+  });
+
+  it('objects to a connection that is refused where only open ones may be cut', () => {
+    const refused = 'network ECONNREFUSED';
+    expect(objections([call(1_100, refused)], { connections: 'cut' })).toEqual([`clients saw "${refused}"`]);
   });
 
   it('objects to what lasts, is lost or is left', () => {

@@ -324,6 +324,10 @@ it('SIGTERM lets what runs finish, and then nothing is left', async () => {
   expect(own.sandboxes().size).toBeGreaterThan(0);
   const ended = own.end('SIGTERM');
   await eventually(() => expect(own.output).toContain('letting what runs finish'));
+  // Nobody waits for a platform that takes no new work.
+  await eventually(async () =>
+    expect(await fetch(`${own.url}/healthz`).catch(({ cause }) => cause.code as string)).toBe('ECONNREFUSED'),
+  );
   expect(await running.finish()).toEqual({ status: 200, text: '{"done":true}' });
   expect(await ended).toBe(0);
   expect(own.output).not.toMatch(/\bat .*\/src\//);

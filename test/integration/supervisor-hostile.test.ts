@@ -9,6 +9,7 @@ import { systemClock } from '../../src/kernel/clock.ts';
 import { FakeDriver } from '../../src/sandboxes/testing/fake-driver.ts';
 import { ChannelFolder } from '../../src/supervisor/channel-folder.ts';
 import { DriverSession } from '../../src/supervisor/driver-session.ts';
+import { PublicSocket } from '../../src/supervisor/public-socket.ts';
 import { ServerKeeper } from '../../src/supervisor/server-keeper.ts';
 import { type ServerExit, startServer } from '../../src/supervisor/server-process.ts';
 import { eventually } from '../support/platform.ts';
@@ -58,6 +59,7 @@ it.each<[what: string, last: Buffer]>([
   writeFileSync(program, PROGRAM);
   const driver = new FakeDriver();
   const channels = new ChannelFolder({ runDir: folder, serverUid: process.geteuid!() });
+  const publicSocket = new PublicSocket({ host: '127.0.0.1', port: 0 });
   const exits: ServerExit[] = [];
   let started = 0;
   const keeper = new ServerKeeper({
@@ -69,6 +71,7 @@ it.each<[what: string, last: Buffer]>([
         words: [process.execPath, program, channels.path, `s00000000${started}0`, last.toString('base64')],
         env: process.env,
         handover: '',
+        publicFd: publicSocket.fd,
       });
       void server.exited.then((exit) => exits.push(exit));
       return server;
@@ -91,4 +94,5 @@ it.each<[what: string, last: Buffer]>([
   keeper.stop('SIGKILL');
   expect(await run).toBe(0);
   expect(driver.live.size).toBe(0);
+  publicSocket.close();
 });

@@ -1,6 +1,7 @@
 /** What a process that parses hostile input may do when the platform was started as root, and what becomes of each half. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { get } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isRunning, runDirOf } from '../support/host.ts';
@@ -91,6 +92,17 @@ describe.skipIf(!isRoot)('the server of a platform that root started', () => {
   });
 });
 
+/** On a connection of its own. @returns the status, or the code of the failure */
+function callOnce(url: string): Promise<string> {
+  return new Promise((resolve) => {
+    get(url, { agent: false, timeout: RECOVERED_MS }, (response) => {
+      response.resume().once('close', () => resolve(String(response.statusCode)));
+    })
+      .once('timeout', () => resolve('hang'))
+      .once('error', ({ code }: NodeJS.ErrnoException) => resolve(code ?? ''));
+  });
+}
+
 describe('kill -9', () => {
   it('of the server: another serves, and no sandbox of the first is left', async () => {
     const [server, before] = [platform.pid, [...platform.sandboxes().values()].flat()];
@@ -100,6 +112,27 @@ describe('kill -9', () => {
     expect(performance.now() - killedAt).toBeLessThan(RECOVERED_MS);
     expect(platform.pid).not.toBe(server);
     expect(before.filter(isRunning)).toEqual([]);
+  });
+
+  it('of the server, while clients call: who connects then waits for the next one, and nobody is refused', async () => {
+    const server = platform.pid;
+    const outcomes = new Map<string, number>();
+    const over = new AbortController();
+    const client = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        const outcome = await callOnce(`${platform.url}/healthz`);
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      }
+    };
+    const clients = Array.from({ length: 8 }, client);
+    process.kill(server, 'SIGKILL');
+    await eventually(() => expect(platform.pid).not.toBe(server), RECOVERED_MS);
+    await eventually(served, RECOVERED_MS);
+    over.abort();
+    await Promise.all(clients);
+    // What was open to the killed one is cut, at most once each; nothing can give its state to another.
+    expect([...outcomes.keys()].filter((outcome) => !/^(?:200|ECONNRESET|EPIPE)$/.test(outcome))).toEqual([]);
+    expect(outcomes.get('200')).toBeGreaterThan(8);
   });
 
   it('of the server, again and again: every time another serves', async () => {
