@@ -28,7 +28,7 @@ export const limitDefinitions = {
     floor: 1_000,
     ceiling: 900_000,
     unit: 'ms',
-    says: 'how long a function may burn a whole core without answering or sending anything',
+    says: 'how long the event loop of a function may burn a whole core without answering or sending anything',
   },
   wallMs: {
     default: 30_000,

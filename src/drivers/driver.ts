@@ -82,6 +82,8 @@ export interface SandboxUsage {
   readonly memoryBytes: number;
   readonly pids: number;
   readonly mainThread: ThreadState;
+  /** CPU of the main thread alone, without other threads and child processes; null where that does not show. */
+  readonly mainThreadMicros: number | null;
   /** Time in which the main thread wanted to run and the host gave it no core; 0 where that does not show. */
   readonly starvedMicros: number;
 }

@@ -3,7 +3,7 @@
  * the process that had it before.
  */
 import { readFileSync } from 'node:fs';
-import type { ThreadState } from './driver.ts';
+import type { SandboxUsage, ThreadState } from './driver.ts';
 
 const NANOS_PER_MICRO = 1_000;
 
@@ -84,16 +84,25 @@ export function threadState(pid: number): ThreadState {
   }
 }
 
+type MainThreadUsage = Pick<SandboxUsage, 'mainThread' | 'mainThreadMicros' | 'starvedMicros'>;
+
+/** What the main thread of a process does and has done; of the other threads nothing is in it. @param pid null: there is none */
+export function mainThreadUsage(pid: number | null): MainThreadUsage {
+  if (pid === null) return { mainThread: 'gone', mainThreadMicros: null, starvedMicros: 0 };
+  return { mainThread: threadState(pid), ...scheduledTimes(pid) };
+}
+
 /**
- * Time that a process's main thread spent waiting for a core, in microseconds: second number of /proc/<pid>/schedstat, in
- * nanoseconds (Documentation/scheduler/sched-stats.rst). 0 for a kernel that does not count it.
+ * The time that a main thread ran and that it waited for a core, throttling by its quota included: first and second number
+ * of /proc/<pid>/schedstat, in nanoseconds (Documentation/scheduler/sched-stats.rst). Some kernels do not count it.
  */
-export function starvedMicros(pid: number): number {
+function scheduledTimes(pid: number): Omit<MainThreadUsage, 'mainThread'> {
   try {
-    const [, waited = '0'] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ');
-    return Math.round(Number(waited) / NANOS_PER_MICRO);
+    const [ran, waited] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ').map(Number);
+    const micros = (nanos = 0): number => Math.round(nanos / NANOS_PER_MICRO);
+    return { mainThreadMicros: micros(ran), starvedMicros: micros(waited) };
   } catch (error) {
-    if (isMissing(error)) return 0;
+    if (isMissing(error)) return { mainThreadMicros: null, starvedMicros: 0 };
     throw error;
   }
 }

@@ -74,18 +74,31 @@ function isAsleep({ usage: { mainThread } }: UsageSample): boolean {
 }
 
 /**
- * Does a loop that turns do anything but turn? On a busy host a spin gets a part of a core only, but it wants a whole one all
- * the time; so does honest work there, which must have got this much of a core before it is taken for a spin.
+ * Does a loop that turns do anything but turn? Its own thread must want a core all the time: while it waits for a child process
+ * or another thread, what those burn is work. On a busy host a spin gets a part of a core only; so does honest work there,
+ * which must have got this much of a core before it is taken for a spin.
  */
 export function judgeSpin(
   before: UsageSample,
   after: UsageSample,
   { spinMs, cpuMillis }: Pick<Limits, 'spinMs' | 'cpuMillis'>,
 ): 'works' | 'unsure' | 'spins' {
+  const elapsedMs = after.at - before.at;
+  if (elapsedMs <= 0 || isWaiting(before, after)) return 'works';
   const share = busyShare(before, after, cpuMillis);
   if (share >= SPIN_SHARE) return 'spins';
-  const elapsedMs = after.at - before.at;
-  const starvedMs = (after.usage.starvedMicros - before.usage.starvedMicros) / MICROS_PER_MS;
-  if (elapsedMs <= 0 || share + starvedMs / elapsedMs < SPIN_SHARE) return 'works';
+  if (share + starvedMs(before, after) / elapsedMs < SPIN_SHARE) return 'works';
   return share * elapsedMs >= spinMs / PATIENCE_FACTOR ? 'spins' : 'unsure';
+}
+
+/** The main thread slept for more than a moment between two samples; false where that does not show. */
+function isWaiting(before: UsageSample, after: UsageSample): boolean {
+  const [from, to] = [before.usage.mainThreadMicros, after.usage.mainThreadMicros];
+  if (from === null || to === null) return false;
+  const awakeMs = (to - from) / MICROS_PER_MS + starvedMs(before, after);
+  return awakeMs / (after.at - before.at) < SPIN_SHARE;
+}
+
+function starvedMs(before: UsageSample, after: UsageSample): number {
+  return (after.usage.starvedMicros - before.usage.starvedMicros) / MICROS_PER_MS;
 }

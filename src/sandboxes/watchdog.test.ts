@@ -14,7 +14,14 @@ function burn(
   world.driver.usageOf = (): SandboxUsage => {
     const ms = world.clock.monotonic() - since;
     const cpuMicros = Math.round(ms * 1_000 * cores);
-    return { cpuMicros, memoryBytes: memoryAt(ms), pids: 1, mainThread, starvedMicros: 0 };
+    return {
+      cpuMicros,
+      memoryBytes: memoryAt(ms),
+      pids: 1,
+      mainThread,
+      mainThreadMicros: cpuMicros,
+      starvedMicros: 0,
+    };
   };
 }
 
@@ -25,6 +32,16 @@ function starve(world: World, cores: number, wants = 1): void {
   world.driver.usageOf = (id): SandboxUsage => {
     const usage = usageOf(id)!;
     return { ...usage, starvedMicros: Math.round((usage.cpuMicros / cores) * (wants - cores)) };
+  };
+}
+
+/** What burns is a child process or another thread: the main one takes this share of a core. */
+function delegate(world: World, cores: number, own: number): void {
+  burn(world, cores, 'sleeping');
+  const { usageOf } = world.driver;
+  world.driver.usageOf = (id): SandboxUsage => {
+    const usage = usageOf(id)!;
+    return { ...usage, mainThreadMicros: Math.round((usage.cpuMicros / cores) * own) };
   };
 }
 
@@ -211,6 +228,40 @@ describe('the watchdog', () => {
     await world.clock.advance(60_000);
     inner.done();
     expect(heard.calls).toEqual(['done']);
+  });
+
+  it('lets a function wait for a child process or a worker that burns the whole of its core', async () => {
+    await using world = await makeWorld();
+    const limits = { blockedMs: 1_000, spinMs: 5_000, wallMs: 100_000 };
+    const { heard, inner } = await invoke(world, makeRunnable('hello', limits));
+    delegate(world, 1, 0.01);
+    await world.clock.advance(60_000);
+    inner.done();
+    expect(heard.calls).toEqual(['done']);
+  });
+
+  it('kills a loop that hides among threads of its own, which take most of its core', async () => {
+    await using world = await makeWorld();
+    const { heard } = await invoke(world, makeRunnable('hello', { blockedMs: 1_000, spinMs: 5_000 }));
+    burn(world, 1);
+    const { usageOf } = world.driver;
+    world.driver.usageOf = (id): SandboxUsage => {
+      const usage = usageOf(id)!;
+      const { cpuMicros } = usage;
+      return { ...usage, mainThreadMicros: cpuMicros * 0.1, starvedMicros: cpuMicros * 0.85 };
+    };
+    await world.clock.advance(6_500);
+    expect(heard.error?.facts).toMatchObject({ name: 'spinMs', limit: 5_000 });
+  });
+
+  it('goes by the whole sandbox where its main thread does not show', async () => {
+    await using world = await makeWorld();
+    const { heard } = await invoke(world, makeRunnable('hello', { blockedMs: 1_000, spinMs: 5_000 }));
+    delegate(world, 1, 0.01);
+    const { usageOf } = world.driver;
+    world.driver.usageOf = (id): SandboxUsage => ({ ...usageOf(id)!, mainThreadMicros: null });
+    await world.clock.advance(6_500);
+    expect(heard.error?.facts).toMatchObject({ name: 'spinMs', limit: 5_000 });
   });
 
   it('lets a function burn its core as long as it sends something', async () => {

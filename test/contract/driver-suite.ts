@@ -86,6 +86,22 @@ export function describeDriver(driver: DriverUnderTest): void {
       expect(await world.driver.usage(newSandboxId())).toBeNull();
     });
 
+    test('counts what the main thread takes apart from a worker, where it shows', async () => {
+      const probe = await world.start();
+      const before = (await world.driver.usage(probe.id))!;
+      await probe.run(
+        'const { Worker } = require("node:worker_threads"); new Worker("for (;;);", { eval: true }).unref(); return 1;',
+      );
+      const after = await eventually('the worker burns CPU', async () => {
+        const usage = await world.driver.usage(probe.id);
+        return usage !== null && usage.cpuMicros > before.cpuMicros + 1_000_000 ? usage : null;
+      });
+      // Under a kernel of its own, or with an engine elsewhere, it does not show.
+      if (before.mainThreadMicros === null) expect(after.mainThreadMicros).toBeNull();
+      else expect(after.mainThreadMicros! - before.mainThreadMicros).toBeLessThan(500_000);
+      await world.driver.destroy(probe.id);
+    });
+
     test('finds the line on which an endless loop spins', async () => {
       const probe = await world.start();
       probe.send(SPIN, '/tenant/spin.js');

@@ -6,7 +6,9 @@ import { eventually } from '../support/platform.ts';
 import { hasOwnKernel } from '../support/test-driver.ts';
 import { Arena } from './arena.ts';
 
-const arena = Arena.prepare({ blockedMs: 1_000, memoryBytes: 128 * 1024 * 1024 });
+const LIMITS = { blockedMs: 1_000, memoryBytes: 128 * 1024 * 1024 };
+const SHORT_SPIN_MS = 1_000;
+const arena = Arena.prepare(LIMITS);
 
 describe('1: code that blocks its event loop is killed from outside', () => {
   const located = {
@@ -77,6 +79,31 @@ describe('2: code that waits is not code that spins', () => {
     );
     const response = await arena.platform.call('attacker', 'slow');
     expect(await response.json()).toEqual({ waited: true });
+  });
+
+  it.for([
+    [
+      'a child process',
+      'require("node:child_process").execFile(process.execPath, ["-e", BURN], (error) => done(error))',
+    ],
+    [
+      'a worker thread',
+      'new (require("node:worker_threads").Worker)(BURN, { eval: true }).once("error", done).once("exit", () => done())',
+    ],
+  ])('so do three times spinMs of waiting for %s that burns a core', async ([, start]) => {
+    await arena.platform.must('PATCH', '/v1/tenants/attacker', {
+      limits: { ...LIMITS, spinMs: SHORT_SPIN_MS },
+    });
+    await arena.deploy(
+      'boss',
+      `const BURN = 'const end = Date.now() + ${3 * SHORT_SPIN_MS}; while (Date.now() < end);';
+       module.exports = (cb) => { const done = (error) => cb(error ?? null, { burnt: true }); ${start}; };`,
+    );
+    const answer = await (await arena.platform.call('attacker', 'boss')).json();
+    // Threads of a guest do not show on the host, so there the whole sandbox is counted.
+    const isTakenForSpin = hasOwnKernel && (answer as { code?: string }).code === 'EVENT_LOOP_BLOCKED';
+    if (!isTakenForSpin) expect(answer).toEqual({ burnt: true });
+    await arena.platform.must('PATCH', '/v1/tenants/attacker', { limits: LIMITS });
   });
 
   it('a body that arrives slowly succeeds', async () => {

@@ -123,6 +123,7 @@ export class EngineContainers {
       memoryBytes: memory.usage,
       pids: pids.current ?? 0,
       mainThread: await this.#mainThread(name),
+      mainThreadMicros: null,
       starvedMicros: 0,
     };
   }

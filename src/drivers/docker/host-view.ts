@@ -4,7 +4,7 @@
  * runtime that cannot update (gVisor's runsc of Debian 12).
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import type { SandboxLimits, SandboxUsage, ThreadState } from '../driver.ts';
+import type { SandboxLimits, SandboxUsage } from '../driver.ts';
 import type { Controller, SandboxCgroup } from '../cgroups/cgroup.ts';
 import { processesOf } from '../cgroups/cgroup-files.ts';
 import { type CgroupPlaces, parseCgroupPlaces } from '../cgroups/cgroup-mounts.ts';
@@ -16,11 +16,11 @@ import {
   isAlive,
   isMissing,
   type ProcessIdentity,
-  readStat,
-  starvedMicros,
-  threadState,
+  mainThreadUsage,
 } from '../process-identity.ts';
 import { ownProcesses } from './container-config.ts';
+
+type ThreadUsage = ReturnType<typeof mainThreadUsage>;
 
 const allControllers: ReadonlySet<Controller> = new Set(['memory', 'cpu', 'pids']);
 
@@ -57,8 +57,7 @@ export class HostView {
     if (counted === null) return null;
     // Processes of a guest are none of the host: the group counts its kernel's threads.
     const pids = this.#hasOwnKernel ? Math.max(1, counted.pids) : counted.pids;
-    const mainThread = await this.#mainThread();
-    return { ...counted, pids, mainThread, starvedMicros: await this.#starvedMicros() };
+    return { ...counted, pids, ...(await this.#mainThread()) };
   }
 
   /** The first process, which for a guest is its kernel, is under a seccomp filter (man 5 proc, "Seccomp"). */
@@ -70,23 +69,25 @@ export class HostView {
     await this.#group.setLimits(limits);
   }
 
-  async #mainThread(): Promise<ThreadState> {
-    if (!isAlive(this.first)) return 'gone';
+  async #mainThread(): Promise<ThreadUsage> {
+    if (!isAlive(this.first)) return mainThreadUsage(null);
     if (this.#hasOwnKernel) return await this.#anyThread();
     if (this.#main === null || !isAlive(this.#main)) this.#main = await findEldestChild(this.first);
-    return this.#main === null ? 'gone' : threadState(this.#main.pid);
+    return mainThreadUsage(this.#main?.pid ?? null);
   }
 
-  /** One thread of a guest goes from thread to thread of the host, a system call here, the code there: all of them count. */
-  async #starvedMicros(): Promise<number> {
-    if (!this.#hasOwnKernel) return this.#main === null ? 0 : starvedMicros(this.#main.pid);
-    return (await this.#threads()).reduce((sum, thread) => sum + starvedMicros(thread), 0);
-  }
-
-  /** Threads of a guest are no threads of the host: whether anything in the group wants to run is all that shows. */
-  async #anyThread(): Promise<ThreadState> {
-    const threads = await this.#threads();
-    return threads.some((thread) => readStat(thread)?.state === 'R') ? 'running' : 'sleeping';
+  /**
+   * Threads of a guest are no threads of the host: whether anything in the group wants to run is all that shows. One of them
+   * goes from thread to thread of the host, a system call here, the code there, so all that wait for a core count.
+   */
+  async #anyThread(): Promise<ThreadUsage> {
+    const threads = (await this.#threads()).map(mainThreadUsage);
+    const isAnyRunning = threads.some(({ mainThread }) => mainThread === 'running');
+    return {
+      mainThread: isAnyRunning ? 'running' : 'sleeping',
+      mainThreadMicros: null,
+      starvedMicros: threads.reduce((sum, { starvedMicros }) => sum + starvedMicros, 0),
+    };
   }
 
   /** Of all processes in the group. */

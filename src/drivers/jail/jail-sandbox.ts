@@ -12,10 +12,9 @@ import {
   isAlive,
   isMissing,
   type ProcessIdentity,
+  mainThreadUsage,
   readStat,
   signalProcess,
-  starvedMicros,
-  threadState,
 } from '../process-identity.ts';
 import { StderrTail } from '../stderr-tail.ts';
 import type { JailProcess } from './jail-process.ts';
@@ -113,10 +112,7 @@ export class JailSandbox {
 
   async usage(): Promise<SandboxUsage | null> {
     const main = await this.mainProcess();
-    const thread = {
-      mainThread: main === null ? 'gone' : threadState(main.pid),
-      starvedMicros: main === null ? 0 : starvedMicros(main.pid),
-    } as const;
+    const thread = mainThreadUsage(main?.pid ?? null);
     const counted = await this.#cgroup?.usage();
     if (counted === null) return null;
     if (counted !== undefined) return { ...counted, ...thread };

@@ -8,11 +8,10 @@ import {
   identityOf,
   isAlive,
   type ProcessIdentity,
+  mainThreadUsage,
   readStat,
   signalPid,
   signalProcess,
-  starvedMicros,
-  threadState,
 } from '../process-identity.ts';
 import { StderrTail } from '../stderr-tail.ts';
 import type { ProcessOptions } from './process-options.ts';
@@ -86,8 +85,7 @@ export class ProcessSandbox {
       cpuMicros: stat.cpuTicks * MICROS_PER_TICK,
       memoryBytes: stat.residentPages * PAGE_BYTES,
       pids: 1,
-      mainThread: threadState(this.#pid),
-      starvedMicros: starvedMicros(this.#pid),
+      ...mainThreadUsage(this.#pid),
     };
   }
 

@@ -121,6 +121,7 @@ const usageSchema = z
     memoryBytes: count,
     pids: count,
     mainThread: z.enum(['running', 'sleeping', 'stopped', 'gone']),
+    mainThreadMicros: count.nullable(),
     starvedMicros: count,
   })
   .nullable();

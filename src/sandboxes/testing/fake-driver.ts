@@ -27,6 +27,7 @@ export class FakeDriver implements Driver {
     memoryBytes: 1,
     pids: 1,
     mainThread: 'running',
+    mainThreadMicros: null,
     starvedMicros: 0,
   });
   frames: readonly StackFrame[] = [];
