@@ -104,7 +104,12 @@ export type Hello = z.infer<typeof helloSchema>;
 
 /** `form` is how the runtime will call the code; it differs from the revision's only where that was `auto`. */
 export const loadedSchema = z.discriminatedUnion('ok', [
-  z.strictObject({ ok: z.literal(true), form: formSchema }),
+  z.strictObject({
+    ok: z.literal(true),
+    form: formSchema,
+    /** Whether V8 took the bytecode, where some was sent. */
+    bytecode: z.enum(['taken', 'refused']).optional(),
+  }),
   z.strictObject({
     ok: z.literal(false),
     code: z.enum(['LOAD_FAILED', 'FORM_UNKNOWN']),
@@ -212,8 +217,8 @@ export interface LoadSpec {
     readonly responseHeaderBytes: number;
     readonly memoryBytes: number;
   };
-  /** Bytes of the three parts that follow the JSON: code, source map (0: none), V8 code cache (0: none). */
-  readonly parts: readonly [code: number, sourceMap: number, codeCache: number];
+  /** Bytes of the three parts that follow the JSON: code, source map (0: none), bytecode (0: none). */
+  readonly parts: readonly [code: number, sourceMap: number, bytecode: number];
 }
 
 /** What functions in the webtask form find in their context beyond secrets and meta (webtask contract, 3.2). */

@@ -288,6 +288,13 @@ export const platformLimits = {
     unit: 'bytes',
     says: 'bodies of calls that bring code, of all tenants at the same time; more wait',
   },
+  bytecodeFromBytes: {
+    value: 256 * KiB,
+    unit: 'bytes',
+    says: 'code from which on a deploy makes bytecode of it, so that sandboxes need not compile it',
+  },
+  bytecodeUpToBytes: { value: 6 * MiB, unit: 'bytes', says: 'code up to which it does' },
+  bytecodeBytes: { value: 16 * MiB, unit: 'bytes', says: 'bytecode of one revision; more is thrown away' },
   jwksFreshMs: {
     value: 60_000,
     unit: 'ms',

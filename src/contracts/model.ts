@@ -81,6 +81,13 @@ export interface PreparedCode {
   readonly source: Uint8Array;
 }
 
+/** V8's code cache of a revision's script: what sandboxes need not compile then. */
+export interface Bytecode {
+  /** Node and processor that it is for, as in `24.21.0-x64`. */
+  readonly target: string;
+  readonly bytes: Uint8Array;
+}
+
 /** A key with which a tenant's own back end signs or encrypts tokens. Secret material only inside store and auth. */
 export type TenantKey =
   | {

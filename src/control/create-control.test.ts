@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { functionNameSchema, tenantIdSchema } from '../contracts/ids.ts';
+import { platformLimits } from '../contracts/limits.ts';
 import type { DriverFacts } from '../drivers/driver.ts';
 import { FakeClock } from '../kernel/testing/fake-clock.ts';
+import { ownTarget } from '../modules/bytecode-target.ts';
 import { MasterKey } from '../store/master-key.ts';
 import { openSqliteStore } from '../store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../store/store.ts';
@@ -51,6 +53,7 @@ function deps(change: Partial<ControlDeps> = {}): ControlDeps {
         evaluate: 'script',
         filename,
       }),
+      makeBytecode: async () => null,
       close: async () => undefined,
     },
     issuer: { issue: async () => ({ token: 't', jti: 'j' }) },
@@ -138,6 +141,25 @@ describe('a deploy', () => {
     });
   });
 
+  it('gets bytecode when it is large, once', async () => {
+    const made: string[] = [];
+    const bytecode = { target: ownTarget, bytes: Buffer.from('bytecode') };
+    const makeBytecode = async (owner: string) => {
+      made.push(owner);
+      return bytecode;
+    };
+    const { preparer } = deps();
+    const limits = { codeBytes: 1_024 * 1_024 };
+    control = createControl(deps({ limits, preparer: { ...preparer, makeBytecode } }));
+    await deploy('small');
+    expect(made).toEqual([]);
+    const large = 'x'.repeat(platformLimits.bytecodeFromBytes.value);
+    const { revision } = await deploy(large);
+    expect(await store.getBytecode(revision, ownTarget)).toEqual(bytecode.bytes);
+    await deploy(large);
+    expect(made).toEqual([acme]);
+  });
+
   it('that is too large is refused before it is compiled', async () => {
     let isCompiled = false;
     control = createControl(
@@ -147,6 +169,7 @@ describe('a deploy', () => {
             isCompiled = true;
             return Promise.reject(new Error('not to be called'));
           },
+          makeBytecode: async () => null,
           close: async () => undefined,
         },
       }),

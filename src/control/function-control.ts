@@ -3,7 +3,8 @@ import { BerthError } from '../contracts/errors.ts';
 import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
 import type { Limits } from '../contracts/limits.ts';
 import { effectiveLimits } from '../contracts/limits.ts';
-import type { FunctionRecord, Revision } from '../contracts/model.ts';
+import type { Bytecode, FunctionRecord, Revision } from '../contracts/model.ts';
+import { bytecodeTargetFor, gainsByBytecode, ownTarget } from '../modules/bytecode-target.ts';
 import { isNodeRange, nodeVersionFor } from '../modules/node-range.ts';
 import type { DeploySource, Prepared } from '../modules/preparer.ts';
 import type { Control, Deployed, DeployRequest } from './control.ts';
@@ -94,14 +95,28 @@ async function deploy(deps: ControlDeps, request: DeployRequest): Promise<Deploy
     fn: request.fn,
     sourceBytes: prepared.source.byteLength,
   };
+  const bytecode = await bytecodeFor(deps, { prepared, ...shape }, revision);
   const deployed = await deps.store.deploy({
     revision,
     prepared,
+    bytecode,
     settings: request.settings,
     keepRevisions: limits.revisions,
     maxFunctions: limits.functions,
   });
   return settled(deps, deployed);
+}
+
+/** null where there is nothing to gain, where it cannot be made here, and where the revision has it. */
+async function bytecodeFor(
+  { preparer, sandboxes, store }: ControlDeps,
+  prepared: Prepared,
+  revision: Pick<Revision, 'tenant' | 'fn' | 'id' | 'nodeRange'>,
+): Promise<Bytecode | null> {
+  if (!gainsByBytecode(prepared.prepared.code, prepared.evaluate)) return null;
+  const target = bytecodeTargetFor(revision.nodeRange, sandboxes.facts().nodeVersions);
+  if (target !== ownTarget || (await store.getBytecode(revision, target)) !== null) return null;
+  return preparer.makeBytecode(revision.tenant, prepared);
 }
 
 /** @throws BerthError BAD_REQUEST, NODE_UNAVAILABLE */

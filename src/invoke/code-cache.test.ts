@@ -2,7 +2,11 @@ import { expect, it } from 'vitest';
 import { CodeCache, type CachedRevision } from './code-cache.ts';
 
 const entry = (bytes: number): CachedRevision =>
-  ({ revision: {}, code: { code: Buffer.alloc(bytes), sourceMap: null } }) as unknown as CachedRevision;
+  ({
+    revision: {},
+    code: { code: Buffer.alloc(bytes), sourceMap: null },
+    bytecode: null,
+  }) as unknown as CachedRevision;
 
 it('a code cache holds what was used last, within its bytes', () => {
   const cache = new CodeCache(100);

@@ -4,6 +4,7 @@ import type { PreparedCode, Revision } from '../contracts/model.ts';
 export interface CachedRevision {
   readonly revision: Revision;
   readonly code: Pick<PreparedCode, 'code' | 'sourceMap'>;
+  readonly bytecode: Uint8Array | null;
 }
 
 export class CodeCache {
@@ -48,6 +49,6 @@ export class CodeCache {
   }
 }
 
-function sizeOf({ code }: CachedRevision): number {
-  return code.code.length + (code.sourceMap?.length ?? 0);
+function sizeOf({ code, bytecode }: CachedRevision): number {
+  return code.code.length + (code.sourceMap?.length ?? 0) + (bytecode?.length ?? 0);
 }

@@ -1,7 +1,7 @@
 import { queryObjects } from 'node:v8';
 import { describe, expect, it } from 'vitest';
 import type { FunctionName, RevisionId, TenantId } from '../contracts/ids.ts';
-import { effectiveLimits } from '../contracts/limits.ts';
+import { effectiveLimits, platformLimits } from '../contracts/limits.ts';
 import type { FunctionRecord, Revision, Tenant } from '../contracts/model.ts';
 import { decodeLoad } from '../kernel/frame-heads.ts';
 import { FakeClock, settled } from '../kernel/testing/fake-clock.ts';
@@ -17,6 +17,8 @@ class StoreInMemory implements DirectoryStore {
   readonly tenants = new Map<string, Tenant>();
   readonly functions = new Map<string, FunctionRecord>();
   readonly codeReads: string[] = [];
+  readonly bytecodeReads: string[] = [];
+  codeBytes = 4;
   secrets: Record<string, string> = { KEY: 'value' };
   #listener: (change: StoreChange) => void = () => undefined;
   #clock = 1;
@@ -101,7 +103,15 @@ class StoreInMemory implements DirectoryStore {
   }
   async getCode(_tenant: TenantId, _fn: FunctionName, id: RevisionId) {
     this.codeReads.push(id);
-    return { code: Buffer.from(`code of ${id}`), sourceMap: null, source: Buffer.alloc(0) };
+    return {
+      code: Buffer.from(`code of ${id}`.padEnd(this.codeBytes)),
+      sourceMap: null,
+      source: Buffer.alloc(0),
+    };
+  }
+  async getBytecode({ id }: Pick<Revision, 'id'>, target: string) {
+    this.bytecodeReads.push(`${id} ${target}`);
+    return Buffer.from('bytecode');
   }
   async getVersionedSecrets(tenant: TenantId, name: FunctionName): Promise<VersionedSecrets | null> {
     const fn = this.functions.get(`${tenant}/${name}`);
@@ -247,6 +257,20 @@ describe('the directory', () => {
     store.secrets = { KEY: 'rotated' };
     expect(decodeLoad(await runnable.load()).spec.secrets).toEqual({ KEY: 'rotated' });
     expect(store.codeReads).toHaveLength(1);
+  });
+
+  it('loads bytecode of large code, for the Node that the sandbox runs', async () => {
+    const { store, directory } = await withHello();
+    const { runnable } = directory.find('acme', 'hello')!;
+    expect(decodeLoad(await runnable.load()).bytecode).toBeNull();
+    expect(store.bytecodeReads).toEqual([]);
+    store.codeBytes = platformLimits.bytecodeFromBytes.value;
+    store.putFunction('acme', 'hello', { activeRevision: revisionOf('b') });
+    await settled();
+    const large = directory.find('acme', 'hello')!.runnable;
+    for (let loads = 0; loads < 2; loads++)
+      expect(decodeLoad(await large.load()).bytecode?.toString()).toBe('bytecode');
+    expect(store.bytecodeReads).toEqual([`${revisionOf('b')} 24.0.0-${process.arch}`]);
   });
 
   it('keeps what routing needs in memory, and no settings', async () => {

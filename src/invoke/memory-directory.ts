@@ -17,6 +17,7 @@ import { StoredRunnable, type TenantState } from './stored-runnable.ts';
 export type DirectoryStore = Pick<
   Store,
   | 'eachFunction'
+  | 'getBytecode'
   | 'getCode'
   | 'getFunction'
   | 'getRevision'

@@ -8,6 +8,7 @@ import type { Limits } from '../contracts/limits.ts';
 import type { FunctionRecord } from '../contracts/model.ts';
 import type { SandboxKind } from '../drivers/driver.ts';
 import { encodeLoad } from '../kernel/frame-heads.ts';
+import { bytecodeTargetFor, gainsByBytecode } from '../modules/bytecode-target.ts';
 import { nodeMajorFor } from '../modules/node-range.ts';
 import type { Runnable } from '../sandboxes/sandboxes.ts';
 import type { FunctionStore, VersionedSecrets } from '../store/store.ts';
@@ -15,7 +16,7 @@ import type { CachedRevision, CodeCache } from './code-cache.ts';
 
 export type RunnableStore = Pick<
   FunctionStore,
-  'getCode' | 'getFunction' | 'getRevision' | 'getVersionedSecrets'
+  'getBytecode' | 'getCode' | 'getFunction' | 'getRevision' | 'getVersionedSecrets'
 >;
 
 /** What changes with the tenant, shared by all its runnables. */
@@ -84,7 +85,7 @@ export class StoredRunnable implements Runnable {
     const { record, secrets } = await this.#settings();
     const { env, meta, activeRevision } = record;
     if (activeRevision === null) throw new BerthError('NOT_FOUND', { what: `function "${this.fn}"` });
-    const { revision, code } = await this.#revision(activeRevision);
+    const { revision, code, bytecode } = await this.#revision(activeRevision);
     const { form, moduleKind, evaluate, filename } = revision;
     const spec: Omit<LoadSpec, 'parts'> = {
       tenant: this.tenant,
@@ -100,7 +101,7 @@ export class StoredRunnable implements Runnable {
       webtask: webtaskSpec(record),
       limits: loadLimits(this.limits()),
     };
-    return encodeLoad(spec, { code: code.code, sourceMap: code.sourceMap, codeCache: null });
+    return encodeLoad(spec, { code: code.code, sourceMap: code.sourceMap, bytecode });
   }
 
   /** A record and the secrets of its version. Read anew: what all functions have in settings is too much to be kept in memory. */
@@ -118,7 +119,8 @@ export class StoredRunnable implements Runnable {
   }
 
   async #revision(id: RevisionId): Promise<CachedRevision> {
-    const cacheKey = `${this.tenant}/${this.fn}/${id}`;
+    const target = bytecodeTargetFor(this.#nodeRange, this.#state.nodeVersions());
+    const cacheKey = `${this.tenant}/${this.fn}/${id}/${target}`;
     const cached = this.#cache.get(cacheKey);
     if (cached !== null) return cached;
     const [revision, prepared] = await Promise.all([
@@ -128,7 +130,10 @@ export class StoredRunnable implements Runnable {
     if (revision === null || prepared === null) {
       throw new BerthError('NOT_FOUND', { what: `revision "${id}"` });
     }
-    const entry = { revision, code: { code: prepared.code, sourceMap: prepared.sourceMap } };
+    const { code, sourceMap } = prepared;
+    const hasBytecode = target !== null && gainsByBytecode(code, revision.evaluate);
+    const bytecode = hasBytecode ? await this.#store.getBytecode(revision, target) : null;
+    const entry = { revision, code: { code, sourceMap }, bytecode };
     this.#cache.set(cacheKey, entry);
     return entry;
   }

@@ -115,14 +115,14 @@ export function decodeResponseHead(payload: Buffer): { head: ResponseHead; body:
 export interface LoadParts {
   readonly code: Uint8Array;
   readonly sourceMap: Uint8Array | null;
-  readonly codeCache: Uint8Array | null;
+  readonly bytecode: Uint8Array | null;
 }
 
 export function encodeLoad(spec: Omit<LoadSpec, 'parts'>, parts: LoadParts): Buffer {
   const pieces = [
     parts.code,
     parts.sourceMap ?? new Uint8Array(),
-    parts.codeCache ?? new Uint8Array(),
+    parts.bytecode ?? new Uint8Array(),
   ] as const;
   const whole: LoadSpec = { ...spec, parts: [pieces[0].length, pieces[1].length, pieces[2].length] };
   const json = Buffer.from(JSON.stringify(whole));
@@ -136,11 +136,11 @@ export function decodeLoad(payload: Buffer): { spec: LoadSpec } & LoadParts {
   const spec = JSON.parse(payload.toString('utf8', LENGTH_BYTES, jsonEnd)) as LoadSpec;
   const codeEnd = jsonEnd + spec.parts[0];
   const mapEnd = codeEnd + spec.parts[1];
-  const cacheEnd = mapEnd + spec.parts[2];
+  const bytecodeEnd = mapEnd + spec.parts[2];
   return {
     spec,
     code: payload.subarray(jsonEnd, codeEnd),
     sourceMap: mapEnd > codeEnd ? payload.subarray(codeEnd, mapEnd) : null,
-    codeCache: cacheEnd > mapEnd ? payload.subarray(mapEnd, cacheEnd) : null,
+    bytecode: bytecodeEnd > mapEnd ? payload.subarray(mapEnd, bytecodeEnd) : null,
   };
 }

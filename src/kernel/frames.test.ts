@@ -158,11 +158,11 @@ describe('heads', () => {
       limits: { wallMs: 1, logLineBytes: 1, logBytesPerSecond: 1, responseHeaderBytes: 1, memoryBytes: 1 },
     } as const;
     const loaded = decodeLoad(
-      encodeLoad(spec, { code: Buffer.from('code'), sourceMap: null, codeCache: Buffer.from('cache') }),
+      encodeLoad(spec, { code: Buffer.from('code'), sourceMap: null, bytecode: Buffer.from('bytecode') }),
     );
     expect(loaded.spec).toMatchObject(spec);
     expect(loaded.code.toString()).toBe('code');
     expect(loaded.sourceMap).toBeNull();
-    expect(Buffer.from(loaded.codeCache!).toString()).toBe('cache');
+    expect(Buffer.from(loaded.bytecode!).toString()).toBe('bytecode');
   });
 });

@@ -1,8 +1,10 @@
 /** The preparer: language and module kind, syntax, form, and code that a sandbox runs as it is. */
 import { BerthError } from '../contracts/errors.ts';
 import { limitDefinitions } from '../contracts/limits.ts';
+import type { Bytecode } from '../contracts/model.ts';
 import { Analyser } from './analyser.ts';
 import type { Analysis } from './analysis.ts';
+import { BytecodeMaker } from './bytecode-maker.ts';
 import type { DeploySource, Prepared, Preparer } from './preparer.ts';
 import { kindOf, type SourceKind } from './source-kind.ts';
 import { slimSourceMap } from './source-map.ts';
@@ -22,6 +24,7 @@ export function createPreparer(options: PreparerOptions = {}): Preparer {
 class CodePreparer implements Preparer {
   readonly #maxSourceBytes: number;
   readonly #analyser = new Analyser();
+  readonly #bytecode = new BytecodeMaker();
 
   constructor(maxSourceBytes: number) {
     this.#maxSourceBytes = maxSourceBytes;
@@ -51,7 +54,12 @@ class CodePreparer implements Preparer {
     };
   }
 
+  makeBytecode(owner: string, { prepared }: Prepared): Promise<Bytecode | null> {
+    return this.#bytecode.make(owner, prepared.code);
+  }
+
   async close(): Promise<void> {
+    await this.#bytecode.close();
     await this.#analyser.close();
     await stopTranspiler();
   }

@@ -1,6 +1,6 @@
 /** Turns what a tenant deploys into what a sandbox starts from. Nothing of this happens on the path of a request. */
 import type { Form, ModuleKind } from '../contracts/forms.ts';
-import type { Language, PreparedCode } from '../contracts/model.ts';
+import type { Bytecode, Language, PreparedCode } from '../contracts/model.ts';
 
 export interface DeploySource {
   /** The tenant: those who deploy at the same time take turns. */
@@ -30,5 +30,8 @@ export interface Prepared {
 export interface Preparer {
   /** @throws BerthError CODE_INVALID with file, line (1-based) and column (1-based); FORM_UNKNOWN when it is plain that nothing is exported */
   prepare(source: DeploySource): Promise<Prepared>;
+  /** For sandboxes with this platform's own Node. Never runs the code. @param owner whose turn it takes @returns null when
+   *  V8 does not manage within the bounds: sandboxes do without */
+  makeBytecode(owner: string, prepared: Prepared): Promise<Bytecode | null>;
   close(): Promise<void>;
 }

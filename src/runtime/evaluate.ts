@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import vm from 'node:vm';
 import type { LoadSpec } from '../contracts/frames.ts';
 import type { LoadParts } from '../kernel/frame-heads.ts';
+import { SCRIPT_LINE_OFFSET, scriptText, sourceText } from '../kernel/script-text.ts';
 import { createTenantRequire, notFound } from './tenant-require.ts';
 
 /** Where tenants' code seems to lie; there is no such folder. */
@@ -13,7 +14,11 @@ export interface Evaluated {
   readonly exported: unknown;
   /** `exported` is the namespace of an ES module. */
   readonly isNamespace: boolean;
+  /** What V8 did with the bytecode; null when there was none. */
+  readonly bytecode: 'taken' | 'refused' | null;
 }
+
+type Body = (...values: readonly unknown[]) => unknown;
 
 interface TenantModule {
   exports: unknown;
@@ -29,15 +34,9 @@ export async function evaluate(code: Code, webtask: unknown): Promise<Evaluated>
   return evaluated;
 }
 
-/** `compileFunction` and not a text around the code: lines and columns are the tenant's, and `return` is legal. */
-function evaluateScript({ spec, code, codeCache }: Code, webtask: unknown): Evaluated {
-  const filename = `${CODE_DIR}/${spec.filename}`;
-  const parameters = ['exports', 'require', 'module', '__filename', '__dirname'];
-  const body = vm.compileFunction(sourceText(code), parameters, {
-    filename,
-    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-    ...(codeCache === null ? {} : { cachedData: codeCache as Buffer }),
-  });
+function evaluateScript(code: Code, webtask: unknown): Evaluated {
+  const filename = `${CODE_DIR}/${code.spec.filename}`;
+  const script = compile(code, filename);
   const tenantRequire = createTenantRequire();
   const exports = {};
   const tenantModule: TenantModule = {
@@ -52,14 +51,30 @@ function evaluateScript({ spec, code, codeCache }: Code, webtask: unknown): Eval
     require: tenantRequire,
     webtask,
   };
-  const returned: unknown = Reflect.apply(body, exports, [
+  const returned: unknown = Reflect.apply(script.body, exports, [
     exports,
     tenantRequire,
     tenantModule,
     filename,
     CODE_DIR,
   ]);
-  return { exported: returned === undefined ? tenantModule.exports : returned, isNamespace: false };
+  const exported = returned === undefined ? tenantModule.exports : returned;
+  return { exported, isNamespace: false, bytecode: script.bytecode };
+}
+
+function compile(
+  { code, bytecode }: Code,
+  filename: string,
+): { body: Body; bytecode: Evaluated['bytecode'] } {
+  const script = new vm.Script(scriptText(code), {
+    filename,
+    lineOffset: SCRIPT_LINE_OFFSET,
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+    ...(bytecode === null ? {} : { cachedData: bytecode as Buffer }),
+  });
+  const body = script.runInThisContext() as Body;
+  if (bytecode === null) return { body, bytecode: null };
+  return { body, bytecode: script.cachedDataRejected === true ? 'refused' : 'taken' };
 }
 
 /** The code of the one ES module, under the address that its stack traces show. */
@@ -70,7 +85,7 @@ async function evaluateModule({ spec, code }: Code): Promise<Evaluated> {
   const url = pathToFileURL(`${CODE_DIR}/${spec.filename}`).href;
   hookImports();
   sources.set(url, sourceText(code));
-  return { exported: await import(url), isNamespace: true };
+  return { exported: await import(url), isNamespace: true, bytecode: null };
 }
 
 /** Serves ES modules from memory, and refuses with a clear word what is neither that nor Node's own. */
@@ -94,11 +109,4 @@ export function hookImports(): void {
 
 function isFromTenant(parent: string | undefined): boolean {
   return parent === undefined || parent.startsWith(`file://${CODE_DIR}/`) || parent.startsWith(CODE_DIR);
-}
-
-/** Without a byte order mark; an interpreter line becomes a comment of the same length. */
-function sourceText(code: Uint8Array): string {
-  const text = Buffer.from(code.buffer, code.byteOffset, code.byteLength).toString('utf8');
-  const start = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
-  return start.startsWith('#!') ? `//${start.slice(2)}` : start;
 }

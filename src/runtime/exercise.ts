@@ -140,7 +140,7 @@ function load(
       memoryBytes: 1,
     },
   };
-  return encodeLoad(spec, { code: Buffer.from(code), sourceMap: null, codeCache: null });
+  return encodeLoad(spec, { code: Buffer.from(code), sourceMap: null, bytecode: null });
 }
 
 function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {

@@ -7,7 +7,7 @@ import { RuntimeChannel } from './channel.ts';
 import { chooseForm, isEmpty } from './choose-form.ts';
 import { EgressPort } from './egress/egress-port.ts';
 import { setEnvironment } from './environment.ts';
-import { evaluate, type Code } from './evaluate.ts';
+import { evaluate, type Code, type Evaluated } from './evaluate.ts';
 import type { Exchange } from './exchange.ts';
 import { failureOf, reasonOf, stackOf } from './failure-text.ts';
 import { moduleWebtask } from './forms/webtask-context.ts';
@@ -109,9 +109,9 @@ export class Runtime {
     this.log.setLimits(code.spec.limits);
     this.channel.responseHeaderBytes = code.spec.limits.responseHeaderBytes;
     try {
-      const { form, handler } = await this.#prepare(code);
+      const { form, handler, bytecode } = await this.#prepare(code);
       this.#handler = handler;
-      this.channel.loaded({ ok: true, form });
+      this.channel.loaded({ ok: true, form, ...(bytecode === null ? {} : { bytecode }) });
     } catch (error) {
       this.channel.loaded(loadFailure(error));
       return;
@@ -121,7 +121,7 @@ export class Runtime {
     for (const exchange of waiting) if (!exchange.isOver) this.#onRequest(exchange);
   }
 
-  async #prepare(code: Code): Promise<ChosenForm> {
+  async #prepare(code: Code): Promise<ChosenForm & Pick<Evaluated, 'bytecode'>> {
     const { spec, sourceMap } = code;
     holdWebClasses(spec.form);
     if (this.#options.ownsProcess) {
@@ -137,7 +137,7 @@ export class Runtime {
       spec,
       logError: (thrown) => this.#logError(thrown),
     });
-    return chosen;
+    return { form: chosen.form, handler: chosen.handler, bytecode: evaluated.bytecode };
   }
 
   #logError(thrown: unknown): void {

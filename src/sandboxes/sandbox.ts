@@ -279,6 +279,7 @@ export class Sandbox {
       return this.#judge(new BerthError(loaded.code, { reason: loaded.reason }));
     }
     this.#cancelLoad();
+    if (loaded.bytecode !== undefined) this.#services.onEvent({ kind: 'bytecode', outcome: loaded.bytecode });
     this.#isLoaded = true;
     this.#take({ type: 'loaded' });
     this.#keeper.loaded(this, loaded.form);

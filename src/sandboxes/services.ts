@@ -40,6 +40,8 @@ export type SandboxEvent =
     }
   /** From the first request that had to wait to a revision that has loaded. */
   | { readonly kind: 'cold-start'; readonly tenant: TenantId; readonly fn: FunctionName; readonly ms: number }
+  /** What V8 of a sandbox did with the bytecode that it was sent; says the sandbox, so it is for counting only. */
+  | { readonly kind: 'bytecode'; readonly outcome: 'taken' | 'refused' }
   | { readonly kind: 'queue-wait'; readonly tenant: TenantId; readonly ms: number }
   | { readonly kind: 'ended'; readonly tenant: TenantId | null; readonly reason: EndReason };
 

@@ -37,7 +37,7 @@ function runnableWith(sourceMap: string | null): Runnable {
   const parts = {
     code: Buffer.from(code),
     sourceMap: sourceMap === null ? null : Buffer.from(sourceMap),
-    codeCache: null,
+    bytecode: null,
   };
   return { ...runnable, load: () => Promise.resolve(encodeLoad(spec, parts)) };
 }

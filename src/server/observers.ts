@@ -25,6 +25,8 @@ export function sandboxObserver(metrics: Metrics): (event: SandboxEvent) => void
         return metrics.sandboxStartFailed();
       case 'cold-start':
         return metrics.coldStart(event.ms);
+      case 'bytecode':
+        return metrics.bytecodeLoaded(event.outcome);
       case 'queue-wait':
         return metrics.queueWait(event.ms);
       case 'ended':

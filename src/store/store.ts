@@ -8,6 +8,7 @@ import type { IsolationTier } from '../contracts/isolations.ts';
 import type { LimitOverrides } from '../contracts/limits.ts';
 import type {
   Access,
+  Bytecode,
   FunctionRecord,
   LogRecord,
   PlatformKey,
@@ -35,6 +36,8 @@ export type StoreChange =
 export interface NewRevision {
   readonly revision: Omit<Revision, 'number' | 'createdAt'>;
   readonly prepared: PreparedCode;
+  /** Takes the place of what the revision had for another target; null: that stays. */
+  readonly bytecode: Bytecode | null;
 }
 
 /** Settings written together with a deploy; what is left out stays as it was (a new function gets defaults). */
@@ -98,6 +101,8 @@ export interface FunctionStore {
   /** newest first */
   listRevisions(tenant: TenantId, name: FunctionName): Promise<readonly Revision[]>;
   getCode(tenant: TenantId, name: FunctionName, id: RevisionId): Promise<PreparedCode | null>;
+  /** null where there is none for this target, or what is kept is damaged */
+  getBytecode(revision: Pick<Revision, 'tenant' | 'fn' | 'id'>, target: string): Promise<Uint8Array | null>;
   /** decrypted */
   getSecrets(tenant: TenantId, name: FunctionName): Promise<Readonly<Record<string, string>>>;
   /** Secrets, decrypted, and the version of the function that they belong to, of one moment; null without the function. */

@@ -52,6 +52,7 @@ it('shows each kind of event under its name, once however often it is asked', as
   metrics.responseSent(999);
   metrics.coldStart(4);
   metrics.queueWait(7);
+  metrics.bytecodeLoaded('taken');
   metrics.sandboxStarted(41);
   metrics.sandboxStartFailed();
   metrics.sandboxEnded('idle');
@@ -67,6 +68,8 @@ it('shows each kind of event under its name, once however often it is asked', as
     'berth_cold_start_seconds_bucket{le="0.003"} 0',
     'berth_cold_start_seconds_bucket{le="0.005"} 1',
     'berth_queue_wait_seconds_count 1',
+    'berth_bytecode_loads_total{outcome="taken"} 1',
+    'berth_bytecode_loads_total{outcome="refused"} 0',
     'berth_sandbox_start_seconds_sum 0.041',
     'berth_sandbox_start_failures_total 1',
     'berth_sandbox_ends_total{reason="idle"} 1',

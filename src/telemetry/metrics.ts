@@ -19,6 +19,8 @@ export interface Metrics {
   responseSent(status: number): void;
   /** From the first request that waited to a revision that has loaded. */
   coldStart(ms: number): void;
+  /** A sandbox was sent bytecode: V8 took it, or refused it and compiled the code. */
+  bytecodeLoaded(outcome: 'taken' | 'refused'): void;
   /** Time that one invocation waited for a sandbox. */
   queueWait(ms: number): void;
   /** From spawn to a runtime that waits for work. */
@@ -68,6 +70,11 @@ export const metricDefinitions = {
     type: 'histogram',
     labels: [],
     says: 'time from a request without a sandbox to a loaded revision',
+  },
+  berth_bytecode_loads_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    says: 'sandboxes that were sent bytecode of large code: taken, refused (V8 compiled it anew)',
   },
   berth_queue_wait_seconds: {
     type: 'histogram',

@@ -27,6 +27,7 @@ class PrometheusMetrics implements Metrics {
   readonly #duration = new TallyHistogram('berth_invocation_duration_seconds', this.#registry, REQUEST_MS);
   readonly #responses = new TallyCounter('berth_http_responses_total', this.#registry, CLASSES);
   readonly #coldStart = new TallyHistogram('berth_cold_start_seconds', this.#registry, START_MS);
+  readonly #bytecode = new TallyCounter('berth_bytecode_loads_total', this.#registry, ['taken', 'refused']);
   readonly #queueWait = new TallyHistogram('berth_queue_wait_seconds', this.#registry, REQUEST_MS);
   readonly #start = new TallyHistogram('berth_sandbox_start_seconds', this.#registry, START_MS);
   readonly #startFailures = new TallyCounter('berth_sandbox_start_failures_total', this.#registry);
@@ -66,6 +67,10 @@ class PrometheusMetrics implements Metrics {
 
   coldStart(ms: number): void {
     this.#coldStart.add(ms);
+  }
+
+  bytecodeLoaded(outcome: 'taken' | 'refused'): void {
+    this.#bytecode.add(outcome);
   }
 
   queueWait(ms: number): void {

@@ -16,7 +16,7 @@ export interface WebtaskDependencies {
   readonly verifier: TokenVerifier;
   readonly issuer: TokenIssuer;
   readonly logs: Logs;
-  readonly preparer: Preparer;
+  readonly preparer: Pick<Preparer, 'prepare'>;
   /** Shared by all faces that take code. */
   readonly deploys: Pick<DeployTurns, 'take'>;
   readonly clock: Clock;

@@ -26,7 +26,6 @@ beforeEach(() => {
           evaluate: 'script',
           filename,
         }),
-      close: () => Promise.resolve(),
     },
     tenantOf: (id) => tenants.get(id) ?? null,
     limitsOf: (tenant) => effectiveLimits(tenant.limits),

@@ -20,7 +20,7 @@ const PARSE_BY_ARITY = 2;
 const NAME = hiddenName('body');
 
 export interface EphemeralParts {
-  readonly preparer: Preparer;
+  readonly preparer: Pick<Preparer, 'prepare'>;
   readonly tenantOf: (tenant: TenantId) => Tenant | null;
   readonly limitsOf: (tenant: Tenant) => Limits;
   readonly retire: (key: string) => void;
@@ -118,7 +118,7 @@ export class EphemeralPrograms {
       load: async () => {
         this.#active(tenant);
         const spec = loadSpec({ tenant, revision, prepared, limits: limits() });
-        return encodeLoad(spec, { code, sourceMap, codeCache: null });
+        return encodeLoad(spec, { code, sourceMap, bytecode: null });
       },
     };
   }

@@ -185,6 +185,29 @@ export function storeDeploySuite(name: string, open: () => Promise<OpenedStore>)
         expect((await store.listRevisions(acme, hello)).map(({ number }) => number)).toEqual([2]);
       });
 
+      it('keeps bytecode for one target, and drops it with the revision', async () => {
+        const bytecode = (target: string) => ({ target, bytes: Buffer.from(`\0${target}`) });
+        const read = async (target: string): Promise<string | null> =>
+          (await store.getBytecode(newDeploy(1).revision, target))?.toString() ?? null;
+        await store.deploy(newDeploy(1, { bytecode: bytecode('24.0.0-x64') }));
+        expect(await read('24.0.0-x64')).toBe('\u000024.0.0-x64');
+        expect(await read('24.1.0-x64')).toBeNull();
+        const own = await opened.countCode();
+        // The same content again, made by another Node: no new revision, and what is active stays so.
+        await store.deploy(newDeploy(1, { bytecode: bytecode('24.1.0-x64') }));
+        expect(await read('24.0.0-x64')).toBeNull();
+        expect(await read('24.1.0-x64')).toBe('\u000024.1.0-x64');
+        await store.deploy(newDeploy(1));
+        expect(await read('24.1.0-x64')).not.toBeNull();
+        expect(await opened.countCode()).toBe(own);
+        expect(changes).toHaveLength(1);
+        expect((await store.getCode(acme, hello, revisionId(1)))?.code.toString()).toContain(
+          'module.exports',
+        );
+        await store.deleteFunction(acme, hello);
+        expect(await opened.countCode()).toBe(0);
+      });
+
       it('shares equal code within a tenant, and drops it with the last revision', async () => {
         const second = functionNameSchema.parse('second');
         await store.createTenant({ id: other, name: 'Other', limits: {} });

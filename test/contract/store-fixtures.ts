@@ -1,7 +1,7 @@
 /** What the suites of the store share. */
 import { BerthError } from '../../src/contracts/errors.ts';
 import { functionNameSchema, revisionIdSchema, tenantIdSchema } from '../../src/contracts/ids.ts';
-import type { LogRecord, WebtaskRecord } from '../../src/contracts/model.ts';
+import type { Bytecode, LogRecord, WebtaskRecord } from '../../src/contracts/model.ts';
 import type { FunctionSettings, Store, StoreChange } from '../../src/store/store.ts';
 
 export interface OpenedStore {
@@ -30,6 +30,7 @@ export function newDeploy(
     fn?: typeof hello;
     settings?: FunctionSettings;
     code?: string | Uint8Array;
+    bytecode?: Bytecode;
     keepRevisions?: number;
     maxFunctions?: number;
   } = {},
@@ -51,6 +52,7 @@ export function newDeploy(
       sourceBytes: bytes.length,
     },
     prepared: { code: bytes, sourceMap: Buffer.from('{"version":3}'), source: bytes },
+    bytecode: options.bytecode ?? null,
     settings: options.settings ?? {},
     keepRevisions: options.keepRevisions ?? keepRevisions,
     maxFunctions: options.maxFunctions ?? maxFunctions,

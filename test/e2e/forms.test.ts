@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { platformLimits } from '../../src/contracts/limits.ts';
 import { projectRoot, TestPlatform } from '../support/platform.ts';
 
 let platform: TestPlatform;
@@ -382,4 +383,17 @@ describe('a folder, bundled by the CLI', () => {
       })
       .toBe('1');
   });
+});
+
+it('large code comes with bytecode, which its sandbox takes; stacks show its own lines', async () => {
+  const filler = Array.from({ length: 8_000 }, (_, n) => `exports.f${n} = () => () => ${n};`).join('\n');
+  const text = `${filler}\nmodule.exports = async () => { throw new Error('far below'); };`;
+  expect(text.length).toBeGreaterThan(platformLimits.bytecodeFromBytes.value);
+  await platform.deploy('acme', 'large', text, { filename: 'large.js' });
+  expect((await platform.call('acme', 'large')).status).toBe(500);
+  await expect
+    .poll(async () => JSON.stringify(await platform.logs('acme', 'large')), { timeout: 5_000 })
+    .toContain('large.js:8001:');
+  expect(await platform.metric('berth_bytecode_loads_total{outcome="taken"}')).toBe(1);
+  expect(await platform.metric('berth_bytecode_loads_total{outcome="refused"}')).toBe(0);
 });

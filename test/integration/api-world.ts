@@ -234,5 +234,6 @@ const linePreparer: Preparer = {
       filename: entry,
     };
   },
+  makeBytecode: async () => null,
   close: async () => undefined,
 };

@@ -190,7 +190,12 @@ export class RuntimePeer {
   }
 
   /** Sends Load without waiting. */
-  sendLoad(code: string | Buffer, spec: Partial<LoadSpec> = {}, sourceMap: Uint8Array | null = null): void {
+  sendLoad(
+    code: string | Buffer,
+    spec: Partial<LoadSpec> = {},
+    sourceMap: Uint8Array | null = null,
+    bytecode: Uint8Array | null = null,
+  ): void {
     const whole: Omit<LoadSpec, 'parts'> = {
       tenant: 'acme',
       fn: 'hello',
@@ -213,7 +218,7 @@ export class RuntimePeer {
         ...spec.limits,
       },
     };
-    const payload = encodeLoad(whole, { code: Buffer.from(code), sourceMap, codeCache: null });
+    const payload = encodeLoad(whole, { code: Buffer.from(code), sourceMap, bytecode });
     this.writer.send(FrameType.Load, 0, 0, payload);
   }
 
@@ -226,8 +231,9 @@ export class RuntimePeer {
     code: string | Buffer,
     spec: Partial<LoadSpec> = {},
     sourceMap: Uint8Array | null = null,
+    bytecode: Uint8Array | null = null,
   ): Promise<Loaded> {
-    this.sendLoad(code, spec, sourceMap);
+    this.sendLoad(code, spec, sourceMap, bytecode);
     await this.until(() => this.loaded !== null, 'Loaded');
     return this.loaded!;
   }

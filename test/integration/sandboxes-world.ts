@@ -88,7 +88,7 @@ export function revision(
     webtask: null,
     limits: all,
   };
-  const parts = { code: Buffer.from(code), sourceMap: null, codeCache: null };
+  const parts = { code: Buffer.from(code), sourceMap: null, bytecode: null };
   return {
     key,
     tenant: 'acme' as TenantId,

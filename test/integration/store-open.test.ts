@@ -95,6 +95,19 @@ describe('the files of the store', () => {
     expect(await store.listPlatformKeys()).toHaveLength(2);
   });
 
+  it('give no bytecode that is damaged', async () => {
+    const { revision, ...rest } = newDeploy(1, { bytecode: { target: 't', bytes: Buffer.of(1, 0, 2) } });
+    const store = await open();
+    await store.createTenant({ id: acme, name: 'Acme', limits: {} });
+    await store.deploy({ revision, ...rest });
+    expect(await store.getBytecode(revision, 't')).toEqual(Buffer.of(1, 0, 2));
+    const database = new DatabaseSync(join(dir, 'berth.db'));
+    const damaged = database.prepare("update code set content = 'AAAA' where encoding = 'base64'").run();
+    database.close();
+    expect(damaged.changes).toBe(1);
+    expect(await store.getBytecode(revision, 't')).toBeNull();
+  });
+
   it('hold no secret in clear', async () => {
     const store = await open();
     await fill(store);

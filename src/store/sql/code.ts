@@ -3,10 +3,13 @@ import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Kysely, Transaction } from 'kysely';
 import type { FunctionName, RevisionId, TenantId } from '../../contracts/ids.ts';
-import type { PreparedCode } from '../../contracts/model.ts';
+import type { Bytecode, PreparedCode } from '../../contracts/model.ts';
 import type { CodeTable, Schema } from './schema.ts';
 
-export type CodeRole = 'code' | 'map' | 'source';
+const contentRoles = ['code', 'map', 'source'] as const;
+/** A revision has bytecode for one target at most. */
+const BYTECODE = 'bytecode/';
+export type CodeRole = (typeof contentRoles)[number] | `${typeof BYTECODE}${string}`;
 export type CodeBlobs = ReadonlyMap<CodeRole, Omit<CodeTable, 'tenant'>>;
 
 export interface RevisionKey {
@@ -16,19 +19,32 @@ export interface RevisionKey {
 }
 
 /** Hashed and in the form of the table; done before the transaction because it takes long for large code. */
-export function codeBlobs(prepared: PreparedCode): CodeBlobs {
+export function codeBlobs(prepared: PreparedCode, bytecode: Bytecode | null): CodeBlobs {
   const blobs = new Map<CodeRole, Omit<CodeTable, 'tenant'>>();
   blobs.set('code', blobOf(prepared.code));
   blobs.set('source', blobOf(prepared.source));
   if (prepared.sourceMap !== null) blobs.set('map', blobOf(prepared.sourceMap));
+  if (bytecode !== null) blobs.set(bytecodeRole(bytecode.target), blobOf(bytecode.bytes));
   return blobs;
 }
 
+function bytecodeRole(target: string): CodeRole {
+  return `${BYTECODE}${target}`;
+}
+
 function blobOf(bytes: Uint8Array): Omit<CodeTable, 'tenant'> {
-  const hash = createHash('sha256').update(bytes).digest('hex');
+  const hash = hashOf(bytes);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const encoding = isUtf8(buffer) && !buffer.includes(0) ? 'utf8' : 'base64';
   return { hash, encoding, content: buffer.toString(encoding) };
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function bytesOf({ content, encoding }: Pick<CodeTable, 'content' | 'encoding'>): Buffer {
+  return Buffer.from(content, encoding === 'base64' ? 'base64' : 'utf8');
 }
 
 export async function insertCode(
@@ -49,25 +65,71 @@ export async function insertCode(
   }
 }
 
-export async function readCode(db: Kysely<Schema>, key: RevisionKey): Promise<PreparedCode | null> {
-  const rows = await db
+/**
+ * Gives a revision that is there already the bytecode among `blobs`, if that is for a target that it has none for.
+ * @returns hashes of code that may be unused now
+ */
+export async function replaceBytecode(
+  transaction: Transaction<Schema>,
+  key: RevisionKey,
+  blobs: CodeBlobs,
+): Promise<readonly string[]> {
+  const fresh = new Map([...blobs].filter(([role]) => role.startsWith(BYTECODE)));
+  if (fresh.size === 0) return [];
+  const rows = await transaction
     .selectFrom('code_refs')
-    .innerJoin('code', (join) =>
-      join.onRef('code.tenant', '=', 'code_refs.tenant').onRef('code.hash', '=', 'code_refs.hash'),
-    )
-    .select(['code_refs.role', 'code.encoding', 'code.content'])
-    .where('code_refs.tenant', '=', key.tenant)
-    .where('code_refs.fn', '=', key.fn)
-    .where('code_refs.revision', '=', key.revision)
+    .select(['role', 'hash'])
+    .where('tenant', '=', key.tenant)
+    .where('fn', '=', key.fn)
+    .where('revision', '=', key.revision)
+    .where('role', 'like', `${BYTECODE}%`)
     .execute();
-  const bytes = new Map(
-    rows.map((row) => [row.role, Buffer.from(row.content, row.encoding === 'base64' ? 'base64' : 'utf8')]),
-  );
+  if (rows.some(({ role }) => fresh.has(role as CodeRole))) return [];
+  await transaction
+    .deleteFrom('code_refs')
+    .where('tenant', '=', key.tenant)
+    .where('fn', '=', key.fn)
+    .where('revision', '=', key.revision)
+    .where('role', 'like', `${BYTECODE}%`)
+    .execute();
+  await insertCode(transaction, key, fresh);
+  return rows.map(({ hash }) => hash);
+}
+
+export async function readCode(db: Kysely<Schema>, key: RevisionKey): Promise<PreparedCode | null> {
+  const rows = await contentsOf(db, key, contentRoles);
+  const bytes = new Map(rows.map((row) => [row.role, bytesOf(row)]));
   const code = bytes.get('code');
   const source = bytes.get('source');
   return code === undefined || source === undefined
     ? null
     : { code, source, sourceMap: bytes.get('map') ?? null };
+}
+
+/** V8 looks at hardly more of it than its head: what is damaged must not get there. */
+export async function readBytecode(
+  db: Kysely<Schema>,
+  key: RevisionKey,
+  target: string,
+): Promise<Uint8Array | null> {
+  const [row] = await contentsOf(db, key, [bytecodeRole(target)]);
+  if (row === undefined) return null;
+  const bytes = bytesOf(row);
+  return hashOf(bytes) === row.hash ? bytes : null;
+}
+
+function contentsOf(db: Kysely<Schema>, key: RevisionKey, roles: readonly CodeRole[]) {
+  return db
+    .selectFrom('code_refs')
+    .innerJoin('code', (join) =>
+      join.onRef('code.tenant', '=', 'code_refs.tenant').onRef('code.hash', '=', 'code_refs.hash'),
+    )
+    .select(['code_refs.role', 'code.hash', 'code.encoding', 'code.content'])
+    .where('code_refs.tenant', '=', key.tenant)
+    .where('code_refs.fn', '=', key.fn)
+    .where('code_refs.revision', '=', key.revision)
+    .where('code_refs.role', 'in', roles)
+    .execute();
 }
 
 /** The hashes that these revisions use; to be read before they are deleted. */

@@ -3,7 +3,7 @@ import type { Selectable, Transaction } from 'kysely';
 import { BerthError } from '../../contracts/errors.ts';
 import type { FunctionRecord, Revision } from '../../contracts/model.ts';
 import type { FunctionStore } from '../store.ts';
-import { codeBlobs, type CodeBlobs } from './code.ts';
+import { codeBlobs, type CodeBlobs, replaceBytecode } from './code.ts';
 import type { StoreContext } from './context.ts';
 import { collectInSteps } from './deletion.ts';
 import { findFunction, functionOf } from './function-rows.ts';
@@ -21,14 +21,14 @@ export async function deploy(
 ): Promise<{ fn: FunctionRecord; revision: Revision }> {
   const key: FunctionKey = { tenant: request.revision.tenant, fn: request.revision.fn };
   const settings = await sealSettings(context.sealer, key, request.settings);
-  const blobs = codeBlobs(request.prepared);
+  const blobs = codeBlobs(request.prepared, request.bytecode);
   const rows = await context.writer.write(async (transaction, changed) => {
     const found = await findFunction(transaction, key);
     const row = found ?? (await insertFunction(transaction, { context, key, request }));
-    const revision = await takeRevision(transaction, { context, request, row, blobs });
+    const { revision, replaced } = await takeRevision(transaction, { context, request, row, blobs });
     const change = await settingsChange(transaction, { sealer: context.sealer, key, row, settings });
     if (found !== undefined && !change.isChange && row.active_revision === revision.id) {
-      return { fn: row, revision, unused: [] };
+      return { fn: row, revision, unused: replaced };
     }
     const fn = await transaction
       .updateTable('functions')
@@ -48,7 +48,7 @@ export async function deploy(
     const { keepRevisions: keep } = request;
     const unused = await pruneRevisions(transaction, { ...key, active: request.revision.id, keep });
     changed({ kind: 'function', tenant: key.tenant, fn: key.fn });
-    return { fn, revision, unused };
+    return { fn, revision, unused: [...unused, ...replaced] };
   });
   await collectInSteps(context, key.tenant, rows.unused);
   return { fn: await functionOf(context.sealer, rows.fn), revision: revisionOf(rows.revision) };
@@ -88,7 +88,7 @@ async function insertFunction(
   return row;
 }
 
-/** The revision when it was deployed before, with its number; a new one otherwise. */
+/** The revision when it was deployed before, with its number; a new one otherwise. `replaced`: hashes that may be unused now. */
 async function takeRevision(
   transaction: Transaction<Schema>,
   options: {
@@ -97,14 +97,20 @@ async function takeRevision(
     readonly row: Selectable<FunctionsTable>;
     readonly blobs: CodeBlobs;
   },
-): Promise<Selectable<RevisionsTable>> {
+): Promise<{ readonly revision: Selectable<RevisionsTable>; readonly replaced: readonly string[] }> {
   const { context, request, row, blobs } = options;
   const known = await findRevision(transaction, request.revision);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    const { tenant, fn, id } = request.revision;
+    return {
+      revision: known,
+      replaced: await replaceBytecode(transaction, { tenant, fn, revision: id }, blobs),
+    };
+  }
   const revision: Revision = {
     ...request.revision,
     number: row.last_number + 1,
     createdAt: context.clock.now(),
   };
-  return insertRevision(transaction, revision, blobs);
+  return { revision: await insertRevision(transaction, revision, blobs), replaced: [] };
 }

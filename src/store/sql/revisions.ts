@@ -1,7 +1,7 @@
 import type { Selectable, Transaction } from 'kysely';
 import type { FunctionName, RevisionId, TenantId } from '../../contracts/ids.ts';
 import type { Revision } from '../../contracts/model.ts';
-import { type CodeBlobs, hashesOf, insertCode, readCode } from './code.ts';
+import { type CodeBlobs, hashesOf, insertCode, readBytecode, readCode } from './code.ts';
 import type { FunctionStore } from '../store.ts';
 import type { StoreContext } from './context.ts';
 import type { RevisionsTable, Schema } from './schema.ts';
@@ -11,7 +11,7 @@ const PRUNE_ROWS = 500;
 
 export function revisionStore({
   db,
-}: StoreContext): Pick<FunctionStore, 'getRevision' | 'listRevisions' | 'getCode'> {
+}: StoreContext): Pick<FunctionStore, 'getRevision' | 'listRevisions' | 'getCode' | 'getBytecode'> {
   return {
     async getRevision(tenant, fn, id) {
       const row = await findRevision(db, { tenant, fn, id });
@@ -28,6 +28,7 @@ export function revisionStore({
       return rows.map(revisionOf);
     },
     getCode: (tenant, fn, revision) => readCode(db, { tenant, fn, revision }),
+    getBytecode: ({ tenant, fn, id }, target) => readBytecode(db, { tenant, fn, revision: id }, target),
   };
 }
 

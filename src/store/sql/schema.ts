@@ -65,7 +65,7 @@ export interface CodeRefsTable {
   tenant: string;
   fn: string;
   revision: string;
-  /** `code`, `map` or `source` */
+  /** `code`, `map`, `source`, or `bytecode/` and what it is for */
   role: string;
   hash: string;
 }

@@ -171,7 +171,7 @@ function echoingInvoker(): Invoker {
   };
 }
 
-function fakePreparer(): Preparer {
+function fakePreparer(): Pick<Preparer, 'prepare'> {
   return {
     async prepare({ source, filename }) {
       if (Buffer.from(source).includes('syntax error'))
@@ -184,6 +184,5 @@ function fakePreparer(): Preparer {
       } as const;
       return { ...shape, prepared: { code: source, sourceMap: null, source }, evaluate: 'script', filename };
     },
-    close: () => Promise.resolve(),
   };
 }

@@ -1,0 +1,63 @@
+/** Bytecode as a sandbox takes it: with it or without it, the code does the same. */
+import { afterAll, afterEach, beforeEach, expect, it } from 'vitest';
+import { BytecodeMaker } from '../../src/modules/bytecode-maker.ts';
+import { RuntimePeer } from './runtime-peer.ts';
+
+const maker = new BytecodeMaker();
+let peer: RuntimePeer;
+
+beforeEach(async () => {
+  peer = await RuntimePeer.start(['--max-old-space-size=96']);
+});
+afterEach(async () => {
+  const { violations } = peer;
+  await peer.stop();
+  expect(violations).toEqual([]);
+});
+afterAll(() => maker.close());
+
+const code = `const where = () => new Error('here').stack;
+module.exports = async (ctx) => {
+  const { sep } = await import('node:path');
+  return { sep, file: __filename, stack: where() };
+};`;
+
+async function bytecodeOf(text: string): Promise<Uint8Array> {
+  return (await maker.make('acme', Buffer.from(text)))!.bytes;
+}
+
+async function answer(): Promise<unknown> {
+  return JSON.parse((await peer.call()).body);
+}
+
+const expected = {
+  sep: '/',
+  file: '/fn/hello.js',
+  stack: expect.stringMatching(/hello\.js:1:21[^]*hello\.js:4:\d+/),
+};
+
+it('is taken, and stack traces show the lines of the code', async () => {
+  const loaded = await peer.load(code, {}, null, await bytecodeOf(code));
+  expect(loaded).toEqual({ ok: true, form: 'context', bytecode: 'taken' });
+  expect(await answer()).toEqual(expected);
+});
+
+it('that is another code’s is refused, and the code is compiled', async () => {
+  const loaded = await peer.load(code, {}, null, await bytecodeOf(`${code}//`));
+  expect(loaded).toEqual({ ok: true, form: 'context', bytecode: 'refused' });
+  expect(await answer()).toEqual(expected);
+});
+
+it('that is another Node’s is refused, and the code is compiled', async () => {
+  const bytecode = await bytecodeOf(code);
+  // V8's version has its hash in the second word.
+  bytecode[4]! ^= 1;
+  expect(await peer.load(code, {}, null, bytecode)).toMatchObject({ ok: true, bytecode: 'refused' });
+  expect(await answer()).toEqual(expected);
+});
+
+it('that is no bytecode is refused, and the code is compiled', async () => {
+  const loaded = await peer.load(code, {}, null, Buffer.from('no bytecode'));
+  expect(loaded).toMatchObject({ ok: true, bytecode: 'refused' });
+  expect(await answer()).toEqual(expected);
+});
