@@ -6,6 +6,7 @@ import { logRoutes } from './routes/log-routes.ts';
 import { platformRoutes } from './routes/platform-routes.ts';
 import { revisionRoutes } from './routes/revision-routes.ts';
 import { secretRoutes } from './routes/secret-routes.ts';
+import { serviceRoutes } from './routes/service-routes.ts';
 import { tenantRoutes } from './routes/tenant-routes.ts';
 import { tokenRoutes } from './routes/token-routes.ts';
 
@@ -15,6 +16,7 @@ export const routes: readonly Route[] = [
   ...functionRoutes,
   ...revisionRoutes,
   ...secretRoutes,
+  ...serviceRoutes,
   ...keyRoutes,
   ...tokenRoutes,
   ...logRoutes,

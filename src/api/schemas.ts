@@ -1,6 +1,12 @@
 /** What comes in: parameters, queries and bodies that several routes share. */
 import { z } from 'zod';
-import { functionNameSchema, revisionIdSchema, secretNameSchema, tenantIdSchema } from '../contracts/ids.ts';
+import {
+  functionNameSchema,
+  revisionIdSchema,
+  secretNameSchema,
+  serviceNameSchema,
+  tenantIdSchema,
+} from '../contracts/ids.ts';
 import { apiLimits } from './api-limits.ts';
 
 export const accessSchema = z.enum(['public', 'token']);
@@ -19,6 +25,7 @@ export const tenantParams = z.strictObject({ tenant: tenantIdSchema });
 export const functionParams = tenantParams.extend({ fn: functionNameSchema });
 export const revisionParams = functionParams.extend({ revision: revisionIdSchema });
 export const secretParams = functionParams.extend({ secret: secretNameSchema });
+export const serviceParams = tenantParams.extend({ service: serviceNameSchema });
 export const platformKeyParams = z.strictObject({ kid: keyIdSchema });
 export const keyParams = tenantParams.extend({ key: keyIdSchema });
 

@@ -14,7 +14,7 @@ import {
   type Tenant,
   usageNames,
 } from '../contracts/model.ts';
-import type { Control } from '../control/control.ts';
+import type { Control, ServiceView } from '../control/control.ts';
 import type { Answers } from './route.ts';
 import { accessSchema, moduleKindSchema } from './schemas.ts';
 
@@ -76,6 +76,18 @@ export const keyView = z.object({
   createdAt: time,
   revokedAt: time.nullable(),
 });
+export const serviceView = z.object({
+  tenant: z.string(),
+  name: z.string(),
+  kind: z.string(),
+  state: z.enum(['starting', 'running', 'stopped', 'failed', 'deleting']),
+  reason: z.string().nullable().describe('why it does not run although it should'),
+  host: z.string().describe('where functions of the tenant, and nobody else, reach it'),
+  port: z.number().nullable().describe('null: the operator does not offer its kind any more'),
+  secrets: z.array(z.string()).describe('names of the secrets that lead to it'),
+  memoryBytes: z.number(),
+  createdAt: time,
+});
 export const logView = z.object({
   id: z.number().optional().describe('only in history'),
   at: time,
@@ -94,6 +106,7 @@ namedSchemas.add(usageView, { id: 'Usage' });
 namedSchemas.add(functionView, { id: 'Function' });
 namedSchemas.add(revisionView, { id: 'Revision' });
 namedSchemas.add(keyView, { id: 'Key' });
+namedSchemas.add(serviceView, { id: 'Service' });
 namedSchemas.add(logView, { id: 'LogRecord' });
 
 export function json(schema: z.ZodType, status = 200): Answers {
@@ -126,6 +139,10 @@ export function urlOf(fn: Pick<FunctionRecord, 'tenant' | 'name'>, origin: strin
 
 export function viewRevision(revision: Revision, active: string | null): z.input<typeof revisionView> {
   return { ...revision, function: revision.fn, isActive: revision.id === active };
+}
+
+export function viewService(service: ServiceView): z.input<typeof serviceView> {
+  return { ...service, secrets: [...service.secrets] };
 }
 
 export function viewLog({ fn, ...record }: LogRecord & { readonly id?: number }): z.input<typeof logView> {

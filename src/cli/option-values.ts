@@ -74,6 +74,11 @@ export function count(text: string): number {
   return Number(text);
 }
 
+/** @returns bytes */
+export function mebibytes(text: string): number {
+  return count(text) * 1024 * 1024;
+}
+
 /** A moment as a date or as a time ago. @returns milliseconds since 1970 */
 export function moment(text: string, now: number): number {
   if (/^\d{1,9}[smhd]$/.test(text)) return now - seconds(text) * 1_000;

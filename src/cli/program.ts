@@ -11,6 +11,7 @@ import { registerPlatform } from './commands/platform.ts';
 import { registerRevisions } from './commands/revision.ts';
 import { registerRun } from './commands/run.ts';
 import { registerSecrets } from './commands/secret.ts';
+import { registerServices } from './commands/service.ts';
 import { registerTenants } from './commands/tenant.ts';
 import { registerTokens } from './commands/token.ts';
 
@@ -22,6 +23,7 @@ const all: readonly Register[] = [
   registerLogs,
   registerRevisions,
   registerSecrets,
+  registerServices,
   registerKeys,
   registerTokens,
   registerPlatform,

@@ -10,6 +10,7 @@ import {
   type KeyRecord,
   type LimitTable,
   type Readiness,
+  type ServiceItem,
   type TenantRecord,
   type UsageRecord,
   aboutSchema,
@@ -17,6 +18,7 @@ import {
   limitsSchema,
   listSchema,
   readinessSchema,
+  serviceSchema,
   tenantSchema,
   tokenSchema,
   usageSchema,
@@ -153,6 +155,36 @@ export class TenantClient {
 
   revokeKey(id: string): Promise<void> {
     return this.#transport.done({ method: 'DELETE', path: [...this.#path, 'keys', id] });
+  }
+
+  async services(): Promise<readonly ServiceItem[]> {
+    const path = [...this.#path, 'services'];
+    return (await this.#transport.json(listSchema(serviceSchema), { path })).items;
+  }
+
+  /** Resolves when it runs. */
+  createService(service: {
+    readonly kind: string;
+    readonly name?: string;
+    readonly memoryBytes?: number;
+  }): Promise<ServiceItem> {
+    const path = [...this.#path, 'services'];
+    return this.#transport.json(serviceSchema, { method: 'POST', path, body: service });
+  }
+
+  startService(name: string): Promise<ServiceItem> {
+    const path = [...this.#path, 'services', name, 'start'];
+    return this.#transport.json(serviceSchema, { method: 'POST', path });
+  }
+
+  stopService(name: string): Promise<ServiceItem> {
+    const path = [...this.#path, 'services', name, 'stop'];
+    return this.#transport.json(serviceSchema, { method: 'POST', path });
+  }
+
+  /** With all that it keeps. */
+  deleteService(name: string): Promise<void> {
+    return this.#transport.done({ method: 'DELETE', path: [...this.#path, 'services', name] });
   }
 
   issueToken(request: {

@@ -72,6 +72,19 @@ export const keySchema = z.object({
 });
 export type KeyRecord = z.output<typeof keySchema>;
 
+export const serviceSchema = z.object({
+  name: z.string(),
+  kind: z.string(),
+  state: z.enum(['starting', 'running', 'stopped', 'failed', 'deleting']),
+  reason: z.string().nullable(),
+  host: z.string(),
+  port: z.number().nullable(),
+  secrets: z.array(z.string()),
+  memoryBytes: z.number(),
+  createdAt: time,
+});
+export type ServiceItem = z.output<typeof serviceSchema>;
+
 export const tokenSchema = z.object({ token: z.string(), jti: z.string() });
 export type IssuedTokenRecord = z.output<typeof tokenSchema>;
 

@@ -108,5 +108,6 @@ function kindOf(name: SettingName): string {
 function shownDefault(name: SettingName): string {
   const value = (settings[name] as Setting<unknown>).default;
   if (value === null) return 'none';
-  return Array.isArray(value) ? 'empty' : String(value);
+  if (Array.isArray(value)) return 'empty';
+  return typeof value === 'object' ? Object.keys(value).join(', ') : String(value);
 }

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { defaultLimits } from '../contracts/limits.ts';
+import { builtInKinds } from '../contracts/services.ts';
 import { ConfigError } from './config-error.ts';
 import { describeConfig, describeFlags, effectiveSettings } from './describe.ts';
 import { type ConfigInput, loadConfig } from './load-config.ts';
@@ -72,6 +73,10 @@ describe('loadConfig', () => {
       'egress.allow': ['10.1.2.3:5432, db.test', ['10.1.2.3:5432', 'db.test']],
       'egress.deny': ['*.bad.test', ['*.bad.test']],
       'egress.dns': ['10.0.0.2, [::1]:5353', ['10.0.0.2', '[::1]:5353']],
+      services: [
+        '{"redis": {"port": 7000}}',
+        { ...builtInKinds, redis: { ...builtInKinds['redis'], port: 7000 } },
+      ],
       'log.level': ['warn', 'warn'],
     };
     for (const name of settingNames) {

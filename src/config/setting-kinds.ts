@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { egressPatternSchema } from '../contracts/egress.ts';
+import { type ServiceKinds, serviceKindsSchema } from '../contracts/services.ts';
 import { SecretText } from './secret-text.ts';
 
 export interface SettingKind<T> {
@@ -93,6 +94,21 @@ export const secretKey: SettingKind<SecretText> = {
     .refine((text) => /^[A-Za-z0-9+/_-]{43}=?$/.test(text), 'must be 32 bytes in base64url (43 characters)')
     .transform((text) => new SecretText(text.replaceAll('+', '-').replaceAll('/', '_').replace('=', ''))),
   fromText: same,
+};
+
+/** An object in a file, its JSON in flags and environment. */
+export const serviceKinds: SettingKind<ServiceKinds> = {
+  says: 'an object of kinds: {"redis": {"image": "redis:7"}}',
+  isSwitch: false,
+  schema: serviceKindsSchema,
+  fromText(text) {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      // The schema says what it should have been.
+      return text;
+    }
+  },
 };
 
 function same(text: string): string {

@@ -1,5 +1,6 @@
 /** Every setting of the platform, in one table: flags, environment, file, `berth config` and docs/configuration.md come from it. */
 import { isolations } from '../contracts/isolations.ts';
+import { builtInKinds } from '../contracts/services.ts';
 import { limitDefinitions, limitNames, type LimitName } from '../contracts/limits.ts';
 import {
   type SettingKind,
@@ -12,6 +13,7 @@ import {
   optional,
   ownAddress,
   secretKey,
+  serviceKinds,
 } from './setting-kinds.ts';
 
 export interface Setting<T> {
@@ -68,6 +70,11 @@ const ownSettings = {
     oneOf(['auto', 'socket', 'stdio']),
     'auto',
     'how the platform talks to a container: over a mounted socket, or its standard streams where none can be mounted',
+  ),
+  services: set(
+    serviceKinds,
+    builtInKinds,
+    'kinds of services that tenants can be given, and the images that they are of; over postgres and redis, docs/services.md',
   ),
   acceptGaps: set(
     listOf(oneOf(isolations)),

@@ -278,6 +278,35 @@ export const errorDefinitions = {
     text: 'The driver {driver} makes no sandboxes of the isolation "{isolation}" here.',
     wayOut: 'Set docker.runtime to any (or runsc) on an engine that has gVisor, or choose another isolation.',
   },
+  SERVICES_UNAVAILABLE: {
+    status: 409,
+    fault: 'platform',
+    retry: false,
+    text: 'There are no services here: {reason}.',
+    wayOut: 'Services are containers: run the platform with driver=docker (docs/docker.md).',
+  },
+  SERVICE_KIND_UNKNOWN: {
+    status: 400,
+    fault: 'caller',
+    retry: false,
+    text: 'There is no kind of service "{kind}"; there are: {kinds}.',
+    wayOut: 'Choose one of these, or ask the operator for another.',
+  },
+  SERVICE_IMAGE_MISSING: {
+    status: 409,
+    fault: 'platform',
+    retry: false,
+    text: 'The engine does not have the image "{image}" of this kind of service.',
+    wayOut:
+      'Load it (docker pull {image}, or scripts/service-images.sh), or name another in the setting services.',
+  },
+  SERVICE_START_FAILED: {
+    status: 503,
+    fault: 'platform',
+    retry: true,
+    text: 'The service "{service}" did not start: {reason}.',
+    wayOut: 'See what it wrote; a service with more memory may help. Its data is kept.',
+  },
   NODE_UNAVAILABLE: {
     status: 400,
     fault: 'tenant',

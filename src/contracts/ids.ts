@@ -36,6 +36,23 @@ export const secretNameSchema = z
     'a secret name is 1-128 letters, digits, "_", "-" or ".", not starting with a digit',
   );
 
+/** Service name: a DNS label that starts with a letter, so that it also makes names of variables. */
+export const serviceNameSchema = z
+  .string()
+  .regex(
+    /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/,
+    'a service name is 1-40 of a-z, 0-9 and "-", starting with a letter, not ending with "-"',
+  )
+  .brand<'ServiceName'>();
+export type ServiceName = z.infer<typeof serviceNameSchema>;
+
+/** Volume id: made by the platform only; it names what a service keeps. */
+export const volumeIdSchema = z
+  .string()
+  .regex(/^v[0-9a-z]{20}$/, 'not a volume id')
+  .brand<'VolumeId'>();
+export type VolumeId = z.infer<typeof volumeIdSchema>;
+
 /** Sandbox id: made by the platform only; it names a directory, a cgroup and a log field. */
 export type SandboxId = string & z.BRAND<'SandboxId'>;
 /** Invocation id as users see it (`x-berth-invocation`): made by the platform only. */

@@ -215,6 +215,14 @@ export const limitDefinitions = {
     unit: 'count',
     says: 'tokens that one tenant revoked one by one and that have not expired',
   },
+  services: { default: 2, floor: 0, ceiling: 32, unit: 'count', says: 'services of one tenant' },
+  serviceMemoryBytes: {
+    default: 256 * MiB,
+    floor: 96 * MiB,
+    ceiling: 65_536 * MiB,
+    unit: 'bytes',
+    says: 'memory of one service; it gets as much unless it is made with less',
+  },
   egressConnections: {
     default: 100,
     floor: 0,

@@ -1,7 +1,7 @@
 /** The records of the platform, as store, control, API and CLI know them. Times are milliseconds since 1970. */
 import type { EgressPolicy } from './egress.ts';
 import type { Form, ModuleKind } from './forms.ts';
-import type { FunctionName, KeyId, RevisionId, TenantId } from './ids.ts';
+import type { FunctionName, KeyId, RevisionId, ServiceName, TenantId, VolumeId } from './ids.ts';
 import type { IsolationTier } from './isolations.ts';
 import type { LimitOverrides } from './limits.ts';
 
@@ -122,6 +122,20 @@ export interface PlatformKey {
   readonly createdAt: number;
   readonly retiredAt: number | null;
   readonly revokedAt: number | null;
+}
+
+/** A program that keeps data for one tenant. Its password is secret material: only inside store and services. */
+export interface ServiceRecord {
+  readonly tenant: TenantId;
+  readonly name: ServiceName;
+  /** One of the operator's list. */
+  readonly kind: string;
+  /** `deleting`: it is no more; its volume is being removed. */
+  readonly wanted: 'running' | 'stopped' | 'deleting';
+  readonly volume: VolumeId;
+  readonly memoryBytes: number;
+  readonly password: string;
+  readonly createdAt: number;
 }
 
 export type LogSource = 'console' | 'error' | 'platform';

@@ -2,10 +2,12 @@
 import type { TokenIssuer } from '../auth/principal.ts';
 import type { KeyId, TenantId } from '../contracts/ids.ts';
 import type { LimitOverrides } from '../contracts/limits.ts';
+import type { ServiceKinds } from '../contracts/services.ts';
 import type { DriverFacts, Isolation } from '../drivers/driver.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Preparer } from '../modules/preparer.ts';
 import type { Sandboxes } from '../sandboxes/sandboxes.ts';
+import type { Services } from '../services/services.ts';
 import type { Store } from '../store/store.ts';
 
 export interface ControlDeps {
@@ -20,6 +22,8 @@ export interface ControlDeps {
   /** Resolves when the routing table has taken in every change that the store has announced until now. */
   readonly directorySettled: () => Promise<void>;
   readonly sandboxes: Pick<Sandboxes, 'applyLimits' | 'evict' | 'facts' | 'rollout'>;
+  readonly services: Pick<Services, 'create' | 'list' | 'remove' | 'removeAll' | 'settle' | 'start' | 'stop'>;
+  readonly serviceKinds: ServiceKinds;
   /** Says why a tenant's JWKS address is refused, or null. Left out: it must be https and public. */
   readonly refuseJwksUrl?: (url: URL) => string | null;
   readonly clock: Pick<Clock, 'now'>;

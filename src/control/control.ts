@@ -1,10 +1,11 @@
 /** What operators and tenants can do with the platform, apart from calling functions. API and webtask face both use it. */
 import type { EgressPolicy } from '../contracts/egress.ts';
 import type { Form, ModuleKind } from '../contracts/forms.ts';
-import type { FunctionName, KeyId, RevisionId, TenantId } from '../contracts/ids.ts';
+import type { FunctionName, KeyId, RevisionId, ServiceName, TenantId } from '../contracts/ids.ts';
 import type { IsolationTier } from '../contracts/isolations.ts';
 import type { LimitOverrides, Limits } from '../contracts/limits.ts';
 import type { FunctionRecord, Revision, Tenant, UsageEntry } from '../contracts/model.ts';
+import type { ServiceState } from '../services/services.ts';
 import type { FunctionSettings, Page } from '../store/store.ts';
 
 export interface DeployRequest {
@@ -33,6 +34,24 @@ export interface TenantKeyView {
   readonly url?: string;
   readonly createdAt: number;
   readonly revokedAt: number | null;
+}
+
+/** A service as users see it: never its password, which functions find in their secrets. */
+export interface ServiceView {
+  readonly tenant: TenantId;
+  readonly name: ServiceName;
+  readonly kind: string;
+  readonly state: ServiceState;
+  /** Why it does not run although it should. */
+  readonly reason: string | null;
+  /** Where functions of the tenant, and nobody else, reach it. */
+  readonly host: string;
+  /** null: the operator has taken its kind from the list */
+  readonly port: number | null;
+  /** Names of the secrets that lead to it. */
+  readonly secrets: readonly string[];
+  readonly memoryBytes: number;
+  readonly createdAt: number;
 }
 
 export interface Control {
@@ -84,6 +103,19 @@ export interface Control {
     name: FunctionName,
     secret: { readonly name: string; readonly value: string | null },
   ): Promise<FunctionRecord>;
+
+  /** Resolves when it runs; it is called as its kind is when it has no name. @throws BerthError NOT_FOUND, CONFLICT,
+   *  LIMIT_REACHED, SERVICE_KIND_UNKNOWN, SERVICE_IMAGE_MISSING, SERVICES_UNAVAILABLE, SERVICE_START_FAILED */
+  createService(
+    tenant: TenantId,
+    request: { readonly kind: string; readonly name?: ServiceName; readonly memoryBytes?: number },
+  ): Promise<ServiceView>;
+  listServices(tenant: TenantId): Promise<readonly ServiceView[]>;
+  startService(tenant: TenantId, name: ServiceName): Promise<ServiceView>;
+  /** Its data stays. */
+  stopService(tenant: TenantId, name: ServiceName): Promise<ServiceView>;
+  /** With its data. */
+  deleteService(tenant: TenantId, name: ServiceName): Promise<void>;
 
   listKeys(tenant: TenantId): Promise<readonly TenantKeyView[]>;
   /** hs256 and jwe: `secret` is at least 32 bytes (jwe: exactly 32), base64url; made here and returned once when left out. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { functionNameSchema, tenantIdSchema } from '../contracts/ids.ts';
 import { platformLimits } from '../contracts/limits.ts';
+import { builtInKinds } from '../contracts/services.ts';
 import type { DriverFacts } from '../drivers/driver.ts';
 import { FakeClock } from '../kernel/testing/fake-clock.ts';
 import { ownTarget } from '../modules/bytecode-target.ts';
@@ -14,6 +15,7 @@ import type { ControlDeps } from './control-deps.ts';
 import type { Control } from './control.ts';
 import { createControl } from './create-control.ts';
 import { factsOf } from '../drivers/testing/facts.ts';
+import { FakeServices } from '../services/testing/fake-services.ts';
 
 const acme = tenantIdSchema.parse('acme');
 const hello = functionNameSchema.parse('hello');
@@ -70,6 +72,8 @@ function deps(change: Partial<ControlDeps> = {}): ControlDeps {
       facts: () => noGaps,
       rollout: async () => noGaps,
     },
+    services: new FakeServices(),
+    serviceKinds: builtInKinds,
     clock,
     random: (size) => Buffer.alloc(size, 9),
     sleep: async (ms) => void events.push(`slept ${ms}`),

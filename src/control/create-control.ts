@@ -4,6 +4,7 @@ import type { ControlDeps } from './control-deps.ts';
 import { createFunctionControl } from './function-control.ts';
 import { createKeyControl } from './key-control.ts';
 import { createSecretControl } from './secret-control.ts';
+import { createServiceControl } from './service-control.ts';
 import { createTenantControl } from './tenant-control.ts';
 import { createTokenControl } from './token-control.ts';
 
@@ -13,6 +14,7 @@ export function createControl(deps: ControlDeps): Control {
     ...createTenantControl(deps),
     ...createFunctionControl(deps),
     ...createSecretControl(deps),
+    ...createServiceControl(deps),
     ...createKeyControl(deps),
     ...createTokenControl(deps),
     async rollout() {

@@ -60,15 +60,20 @@ type TenantChange = Parameters<Control['updateTenant']>[1];
 
 async function update(deps: ControlDeps, id: TenantId, change: TenantChange): Promise<Tenant> {
   if (change.isolation !== undefined) requireIsolation(deps, change.isolation);
+  const before = await tenantOf(deps, id);
   const updated = await deps.store.updateTenant(id, change);
   await deps.directorySettled();
   const isForSandboxes = [change.limits, change.egress, change.isolation].some((one) => one !== undefined);
   if (isForSandboxes) await deps.sandboxes.applyLimits(id);
   if (updated.state === 'suspended') await deps.sandboxes.evict(id);
+  const isForServices = updated.state !== before.state || updated.isolation !== before.isolation;
+  if (isForServices) await deps.services.settle(id);
   return updated;
 }
 
 async function remove(deps: ControlDeps, id: TenantId): Promise<void> {
+  // As long as the tenant is there, what is left of them is known.
+  await deps.services.removeAll(id);
   if (!(await deps.store.deleteTenant(id))) throw new BerthError('NOT_FOUND', { what: what.tenant(id) });
   // Routes go first: otherwise a request between the two would start a sandbox for a tenant that is gone.
   await deps.directorySettled();

@@ -3,7 +3,7 @@
  * interface is data, so that a driver can live in another process (the supervisor). Verbs are idempotent.
  * Every driver passes `test/contract/driver-suite.ts`.
  */
-import type { SandboxId } from '../contracts/ids.ts';
+import type { SandboxId, VolumeId } from '../contracts/ids.ts';
 import type { Isolation, IsolationTier } from '../contracts/isolations.ts';
 
 /** A driver lists in its facts the isolations that it cannot give on this host. */
@@ -64,6 +64,19 @@ export interface SandboxSpec {
   readonly kind: SandboxKind;
 }
 
+/** A service: a program of an image that the operator listed, with a volume that outlives it. */
+export interface ServiceSpec {
+  /** Of the container, as a sandbox has one; another one at each start. */
+  readonly id: SandboxId;
+  /** As a sandbox's. What connects is the keeper of the service (src/keeper). */
+  readonly channelDir: string;
+  /** One of the kinds in the platform's settings: image, command and place of the data come from there. */
+  readonly kind: string;
+  readonly volume: VolumeId;
+  readonly isolation: IsolationTier;
+  readonly memoryBytes: number;
+}
+
 export interface SandboxExit {
   readonly id: SandboxId;
   readonly code: number | null;
@@ -114,6 +127,14 @@ export interface Driver {
   locate(id: SandboxId): Promise<readonly StackFrame[]>;
   /** Kills the whole tree; resolves when no process and no cgroup of it is left. Idempotent. */
   destroy(id: SandboxId): Promise<void>;
+  /**
+   * Makes the container of a service, and its volume where there is none yet; resolves when the keeper runs. It is
+   * destroyed as a sandbox is, but gets some seconds to end by itself. A volume may be in one container at a time.
+   * @throws BerthError SERVICES_UNAVAILABLE, SERVICE_IMAGE_MISSING, SERVICE_START_FAILED; nothing runs then
+   */
+  startService(spec: ServiceSpec, signal: AbortSignal): Promise<void>;
+  /** What a service kept is gone for good. Its container is not there any more. Idempotent. */
+  removeVolume(volume: VolumeId): Promise<void>;
   /** Called once for each created sandbox when its tree has ended, whoever ended it. Set before the first create. */
   onExit(listener: (exit: SandboxExit) => void): void;
   /** Removes what an earlier platform on the same run directory left over (processes, cgroups, directories). @returns ids removed */

@@ -129,6 +129,7 @@ async function make(store = new StoreInMemory()) {
     clock: new FakeClock(),
     limitsOf: (tenant) => effectiveLimits(tenant.limits),
     nodeVersions: () => ['24.0.0'],
+    serviceSecrets: () => Promise.resolve({}),
     onRetire: (key) => retired.push(key),
     onTenantChanged: (id, tenant) => changed.push([id, tenant?.state ?? null]),
     onError: (error) => {

@@ -12,7 +12,7 @@ import type { Store, StoreChange } from '../store/store.ts';
 import { ChangeQueue } from './change-queue.ts';
 import { CodeCache } from './code-cache.ts';
 import type { Directory, Route } from './invoker.ts';
-import { StoredRunnable, type TenantState } from './stored-runnable.ts';
+import { type ServiceSecrets, StoredRunnable, type TenantState } from './stored-runnable.ts';
 
 export type DirectoryStore = Pick<
   Store,
@@ -35,6 +35,7 @@ export interface DirectoryOptions {
   readonly limitsOf: (tenant: Tenant) => Limits;
   /** Of Node, that sandboxes can run. */
   readonly nodeVersions: () => readonly string[];
+  readonly serviceSecrets: ServiceSecrets;
   /** No route leads to this key any more (`Sandboxes.retire`). Called after the swap. */
   readonly onRetire: (key: string) => void;
   /** The tenant was made, changed, suspended or deleted (null). Called after the swap. */
@@ -233,8 +234,9 @@ class Table implements MemoryDirectory {
     const revision = fn?.activeRevision ?? null;
     if (fn === null || revision === null) entry.routes.delete(name);
     else {
-      const { store } = this.#options;
-      const fresh = new StoredRunnable({ fn, revision, tenantState: entry, store, cache: this.#cache });
+      const { store, serviceSecrets } = this.#options;
+      const parts = { tenantState: entry, store, serviceSecrets, cache: this.#cache };
+      const fresh = new StoredRunnable({ fn, revision, ...parts });
       // Equal keys: a runnable that sandboxes know already goes on.
       const runnable = old?.runnable.key === fresh.key ? old.runnable : fresh;
       entry.routes.set(name, new EntryRoute(fn.access, runnable, entry));

@@ -34,8 +34,12 @@ export interface StoredRunnableParts {
   readonly revision: RevisionId;
   readonly tenantState: TenantState;
   readonly store: RunnableStore;
+  /** What the tenant's functions find in their secrets besides their own: how to reach its services. */
+  readonly serviceSecrets: ServiceSecrets;
   readonly cache: CodeCache;
 }
+
+export type ServiceSecrets = (tenant: TenantId) => Promise<Readonly<Record<string, string>>>;
 
 /** webtask's URL format of `/run/{tenant}/{function}` and `/api/run/…`: shared host (webtask contract, 1.1) */
 const SHARED_HOST = 1;
@@ -50,9 +54,10 @@ export class StoredRunnable implements Runnable {
   readonly #nodeRange: string | null;
   readonly #state: TenantState;
   readonly #store: RunnableStore;
+  readonly #serviceSecrets: ServiceSecrets;
   readonly #cache: CodeCache;
 
-  constructor({ fn, revision, tenantState, store, cache }: StoredRunnableParts) {
+  constructor({ fn, revision, tenantState, store, serviceSecrets, cache }: StoredRunnableParts) {
     this.key = keyOf(fn, revision);
     this.tenant = fn.tenant;
     this.fn = fn.name;
@@ -60,6 +65,7 @@ export class StoredRunnable implements Runnable {
     this.#nodeRange = fn.nodeRange;
     this.#state = tenantState;
     this.#store = store;
+    this.#serviceSecrets = serviceSecrets;
     this.#cache = cache;
   }
 
@@ -83,6 +89,7 @@ export class StoredRunnable implements Runnable {
   async load(): Promise<Buffer> {
     if (this.#state.isSuspended) throw new BerthError('TENANT_SUSPENDED');
     const { record, secrets } = await this.#settings();
+    const services = await this.#serviceSecrets(this.tenant);
     const { env, meta, activeRevision } = record;
     if (activeRevision === null) throw new BerthError('NOT_FOUND', { what: `function "${this.fn}"` });
     const { revision, code, bytecode } = await this.#revision(activeRevision);
@@ -95,7 +102,8 @@ export class StoredRunnable implements Runnable {
       moduleKind,
       evaluate,
       filename,
-      secrets,
+      // What somebody has set by hand is meant.
+      secrets: { ...services, ...secrets },
       env,
       meta,
       webtask: webtaskSpec(record),

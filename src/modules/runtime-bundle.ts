@@ -1,11 +1,11 @@
-/** Bundles `src/runtime` into the one file that every sandbox runs. Its name holds the hash of its content. */
+/** Bundles what runs inside containers: `src/runtime`, which every sandbox runs, and `src/keeper`, beside services. */
 import { createHash } from 'node:crypto';
 import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
 
-const runtimeDir = fileURLToPath(new URL('../runtime/', import.meta.url));
+const sourceDir = fileURLToPath(new URL('../', import.meta.url));
 const HASH_DIGITS = 16;
 const FILE_MODE = 0o644;
 
@@ -22,15 +22,37 @@ const withoutSchemas: esbuild.Plugin = {
   },
 };
 
+interface Bundle {
+  readonly name: 'runtime' | 'keeper';
+  readonly inject: readonly string[];
+}
+
+const runtime: Bundle = { name: 'runtime', inject: ['runtime/captured-globals.ts'] };
+const keeper: Bundle = { name: 'keeper', inject: [] };
+
+export interface BundlePlace {
+  /** Is made when it is not there; the file in it is readable by every uid. */
+  readonly outDir: string;
+}
+
 /**
- * @param options.outDir is made when it is not there; the file in it is readable by every uid
- * @returns the path of the bundle; building again gives the same path for the same sources
+ * @returns the path of the bundle, whose name holds the hash of its content; building again gives the same path for the
+ *   same sources
  * @throws when the sources do not build or the folder cannot be written
  */
-export async function buildRuntimeBundle({ outDir }: { readonly outDir: string }): Promise<string> {
+export function buildRuntimeBundle(place: BundlePlace): Promise<string> {
+  return build(runtime, place);
+}
+
+/** As `buildRuntimeBundle`. */
+export function buildKeeperBundle(place: BundlePlace): Promise<string> {
+  return build(keeper, place);
+}
+
+async function build({ name, inject }: Bundle, { outDir }: BundlePlace): Promise<string> {
   const { outputFiles } = await esbuild.build({
-    entryPoints: [path.join(runtimeDir, 'main.ts')],
-    inject: [path.join(runtimeDir, 'captured-globals.ts')],
+    entryPoints: [path.join(sourceDir, name, 'main.ts')],
+    inject: inject.map((file) => path.join(sourceDir, file)),
     bundle: true,
     write: false,
     platform: 'node',
@@ -43,7 +65,7 @@ export async function buildRuntimeBundle({ outDir }: { readonly outDir: string }
   });
   const { contents } = outputFiles[0]!;
   const hash = createHash('sha256').update(contents).digest('hex').slice(0, HASH_DIGITS);
-  const file = path.join(outDir, `runtime-${hash}.cjs`);
+  const file = path.join(outDir, `${name}-${hash}.cjs`);
   await mkdir(outDir, { recursive: true });
   if (!(await isThere(file, contents.length))) {
     const unfinished = `${file}.${process.pid}.tmp`;

@@ -5,8 +5,7 @@ import { BerthError } from '../contracts/errors.ts';
 import type { SandboxId } from '../contracts/ids.ts';
 import type { SandboxKind, SandboxLimits } from '../drivers/driver.ts';
 import { withDeadline } from '../kernel/deadline.ts';
-import { removeTree } from '../kernel/tree-removal.ts';
-import type { ChannelListener } from './channel-listener.ts';
+import { type ChannelListener, removeChannelDir } from '../drivers/channel-listener.ts';
 import type { SandboxServices } from './services.ts';
 
 /** From the order to the runtime's Hello: 50 ms on an idle host. Shorter than the default queueMs, so that who waits hears the reason. */
@@ -101,10 +100,8 @@ export class SandboxProcess {
 
   async #removeDir(): Promise<void> {
     try {
-      await removeTree(this.#services.runDir, this.#dir);
+      await removeChannelDir(this.#services.runDir, this.#dir);
     } catch (error) {
-      // The driver's supervisor has taken it over, and removes it.
-      if ((error as NodeJS.ErrnoException).code === 'EACCES') return;
       this.#services.log.warn(
         { err: error, sandbox: this.#id },
         'the directory of a sandbox was not removed',

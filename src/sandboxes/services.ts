@@ -6,7 +6,7 @@ import type { LogRecord } from '../contracts/model.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Channel, ChannelEvents } from './channel/channel.ts';
-import type { Listen } from './channel-listener.ts';
+import type { Listen } from '../drivers/channel-listener.ts';
 import type { EgressBroker, SandboxEgress } from './egress/egress.ts';
 import type { EndReason } from './verdict.ts';
 

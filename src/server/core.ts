@@ -8,7 +8,9 @@ import type { Tenant } from '../contracts/model.ts';
 import type { Control } from '../control/control.ts';
 import { createControl } from '../control/create-control.ts';
 import { DeployTurns } from '../control/deploy-turns.ts';
+import { listenForSandbox } from '../drivers/channel-listener.ts';
 import type { Driver, DriverFacts } from '../drivers/driver.ts';
+import { newSandboxId } from '../drivers/new-sandbox-id.ts';
 import { refuseJwksUrl } from '../auth/jwks/jwks-fetch.ts';
 import { createInvoker } from '../invoke/http-invoker.ts';
 import type { Invoker } from '../invoke/invoker.ts';
@@ -20,12 +22,12 @@ import { createPreparer } from '../modules/code-preparer.ts';
 import type { Preparer } from '../modules/preparer.ts';
 import { createInnerFace, type InnerFace } from '../gateway/inner-face.ts';
 import { createHostChannel } from '../sandboxes/channel/host-channel.ts';
-import { listenForSandbox } from '../sandboxes/channel-listener.ts';
 import { createSandboxes } from '../sandboxes/local-sandboxes.ts';
-import { newSandboxId } from '../sandboxes/new-sandbox-id.ts';
 import type { EgressBroker } from '../sandboxes/egress/egress.ts';
 import type { Sandboxes } from '../sandboxes/sandboxes.ts';
 import type { PlatformLog } from '../sandboxes/services.ts';
+import type { Services } from '../services/services.ts';
+import { createServices } from '../services/tenant-services.ts';
 import type { MasterKey } from '../store/master-key.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -54,6 +56,7 @@ export interface Core {
   readonly facts: DriverFacts;
   readonly metrics: Metrics;
   readonly logs: Logs;
+  readonly services: Services;
   readonly egress: EgressBroker;
   readonly sandboxes: Sandboxes;
   readonly directory: MemoryDirectory;
@@ -77,11 +80,13 @@ export async function createCore(ground: Ground): Promise<Core> {
   const metrics = createMetrics();
   const tenantLimits = new TenantLimits(config.limits);
   const logs = createLogs({ store, clock, log, limitsOf: (id) => tenantLimits.of(id) });
+  const services = startServices(ground);
   // Made after the sandboxes that call through it.
   let inner: InnerFace | null = null;
   const egress = startEgress({
     config,
     network,
+    services,
     store,
     clock,
     log,
@@ -94,12 +99,42 @@ export async function createCore(ground: Ground): Promise<Core> {
     clock,
     limitsOf: (tenant) => tenantLimits.effective(tenant),
     nodeVersions: () => sandboxes.facts().nodeVersions,
+    serviceSecrets: (tenant) => services.secretsOf(tenant),
     onRetire: (key) => sandboxes.retire(key),
     onError: (error) => log.error({ err: error }, 'a change could not be read from the store; trying again'),
   });
   tenantLimits.directory = directory;
   const preparer = createPreparer();
-  const control = createControl({
+  const control = startControl(ground, { preparer, services, sandboxes, directory });
+  const invoker = startInvoker(ground, { metrics, logs, sandboxes });
+  inner = createInnerFace({ directory, invoker, clock });
+  const deploys = new DeployTurns(clock);
+  const parts = {
+    metrics,
+    logs,
+    services,
+    egress,
+    sandboxes,
+    directory,
+    preparer,
+    control,
+    deploys,
+    invoker,
+  };
+  return { options, store, auth, facts, ...parts };
+}
+
+function startControl(
+  { options, store, auth, facts }: Ground,
+  {
+    preparer,
+    services,
+    sandboxes,
+    directory,
+  }: Pick<Core, 'preparer' | 'services' | 'sandboxes' | 'directory'>,
+): Control {
+  const { config, clock } = options;
+  return createControl({
     store,
     preparer,
     issuer: auth.issuer,
@@ -108,22 +143,41 @@ export async function createCore(ground: Ground): Promise<Core> {
     acceptedGaps: config.acceptGaps,
     directorySettled: () => directory.settled(),
     sandboxes,
+    services,
+    serviceKinds: config.services,
     refuseJwksUrl: (url) => refuseJwksUrl(url, config.jwksAllow),
     clock,
     random: randomBytes,
     sleep,
   });
-  const invoker = createInvoker({
+}
+
+function startInvoker(
+  { options }: Ground,
+  { metrics, logs, sandboxes }: Pick<Core, 'metrics' | 'logs' | 'sandboxes'>,
+): Invoker {
+  const { config, clock, log } = options;
+  return createInvoker({
     sandboxes,
     clock,
     random: randomBytes,
     trustProxy: config.trustProxy,
     hooks: invokerHooks({ metrics, logs, log, clock, isAccessLogged: config.log.access }),
   });
-  inner = createInnerFace({ directory, invoker, clock });
-  const deploys = new DeployTurns(clock);
-  const parts = { metrics, logs, egress, sandboxes, directory, preparer, control, deploys, invoker };
-  return { options, store, auth, facts, ...parts };
+}
+
+function startServices({ options, store }: Ground): Services {
+  const { config, driver, channelsDir, clock, log } = options;
+  return createServices({
+    driver,
+    store,
+    kinds: config.services,
+    listen: listenForSandbox,
+    newId: newSandboxId,
+    runDir: channelsDir,
+    clock,
+    log,
+  });
 }
 
 function startSandboxes(

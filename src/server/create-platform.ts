@@ -38,6 +38,7 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
   const file = join(config.dataDir, 'admin-token');
   const adminToken = { ...(await ensureAdminToken({ file, ...auth })), file };
   const core = await createCore({ options, store, auth, facts, network });
+  await core.services.open();
   const faces = await createFaces(core);
   return {
     server: faces.server,
@@ -48,6 +49,7 @@ export async function createPlatform(options: PlatformOptions): Promise<Platform
       runAll([
         () => faces.stop(() => core.sandboxes.drain(graceMs)),
         () => core.directory.close(),
+        () => core.services.close(),
         () => driver.close(),
         () => core.egress.close(),
         () => core.logs.close(),

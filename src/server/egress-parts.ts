@@ -5,10 +5,11 @@ import type { Duplex } from 'node:stream';
 import type { Config } from '../config/settings.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { kindOfAddress } from '../kernel/ip-address.ts';
-import type { EgressBroker } from '../sandboxes/egress/egress.ts';
-import { createEgressBroker, type InternalCall } from '../sandboxes/egress/local-broker.ts';
+import { type EgressBroker, EgressError } from '../sandboxes/egress/egress.ts';
+import { createEgressBroker, type InternalCall, type ServiceCall } from '../sandboxes/egress/local-broker.ts';
 import { createResolver, type Resolver } from '../sandboxes/egress/resolver.ts';
 import type { PlatformLog } from '../sandboxes/services.ts';
+import { ServiceRefusal, type Services } from '../services/services.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -68,13 +69,14 @@ export interface EgressParts {
   readonly config: Config;
   readonly network: HostNetwork;
   readonly connectInternal: (call: InternalCall) => Duplex | null;
+  readonly services: Pick<Services, 'connect'>;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: PlatformLog;
   readonly metrics: Metrics;
 }
 
-export function startEgress({ config, network, metrics, ...parts }: EgressParts): EgressBroker {
+export function startEgress({ config, network, metrics, services, ...parts }: EgressParts): EgressBroker {
   const { allow, deny, maxConnections } = config.egress;
   const broker = createEgressBroker({
     ...parts,
@@ -82,6 +84,7 @@ export function startEgress({ config, network, metrics, ...parts }: EgressParts)
     deny,
     maxConnections,
     resolver: network.resolver,
+    connectService: (call, signal) => connectService(services, call, signal),
     isOwnAddress: (address) => network.addresses.has(address),
     onEvent(event) {
       if (event.kind === 'bytes') metrics.egressBytes(event.direction, event.bytes);
@@ -90,6 +93,19 @@ export function startEgress({ config, network, metrics, ...parts }: EgressParts)
   });
   metrics.watchEgress(() => broker.open);
   return broker;
+}
+
+async function connectService(
+  services: Pick<Services, 'connect'>,
+  call: ServiceCall,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  try {
+    return await services.connect(call, signal);
+  } catch (error) {
+    if (!(error instanceof ServiceRefusal)) throw error;
+    throw new EgressError(error.code, error.message, { cause: error });
+  }
 }
 
 function readHosts(): string {

@@ -8,7 +8,7 @@ import type { MasterKey } from './master-key.ts';
 
 /** What a sealed value belongs to: its kind, then the key of its row. */
 export type SealPlace = readonly [
-  kind: 'check' | 'secret' | 'webtask' | 'tenant-key' | 'platform-key',
+  kind: 'check' | 'secret' | 'webtask' | 'tenant-key' | 'platform-key' | 'service',
   ...key: string[],
 ];
 

@@ -3,7 +3,7 @@
  * Every implementation passes `test/contract/store-suite.ts`. Secrets are encrypted before they reach the database.
  */
 import type { EgressPolicy } from '../contracts/egress.ts';
-import type { FunctionName, KeyId, RevisionId, TenantId } from '../contracts/ids.ts';
+import type { FunctionName, KeyId, RevisionId, ServiceName, TenantId } from '../contracts/ids.ts';
 import type { IsolationTier } from '../contracts/isolations.ts';
 import type { LimitOverrides } from '../contracts/limits.ts';
 import type {
@@ -14,6 +14,7 @@ import type {
   PlatformKey,
   PreparedCode,
   Revision,
+  ServiceRecord,
   Tenant,
   TenantKey,
   UsageEntry,
@@ -170,7 +171,26 @@ export interface UsageStore {
   ): Promise<readonly UsageEntry[]>;
 }
 
-export interface Store extends TenantStore, FunctionStore, KeyStore, LogStore, UsageStore {
+export interface ServiceStore {
+  /** The version of each function of the tenant grows: what it finds in its secrets is not the same any more.
+   *  @throws BerthError NOT_FOUND without the tenant, CONFLICT when there is one of that name, LIMIT_REACHED (services) */
+  addService(service: ServiceRecord, max: number): Promise<void>;
+  getService(tenant: TenantId, name: ServiceName): Promise<ServiceRecord | null>;
+  /** Decrypted; by name. Those that are being deleted, too. */
+  listServices(tenant: TenantId): Promise<readonly ServiceRecord[]>;
+  /** Of all tenants. */
+  listAllServices(): Promise<readonly ServiceRecord[]>;
+  /** `deleting` is for ever, and changes the functions as `addService` does. @throws BerthError NOT_FOUND */
+  setServiceWanted(
+    tenant: TenantId,
+    name: ServiceName,
+    wanted: ServiceRecord['wanted'],
+  ): Promise<ServiceRecord>;
+  /** Forgets one that is marked as `deleting`. Idempotent. */
+  removeService(tenant: TenantId, name: ServiceName): Promise<void>;
+}
+
+export interface Store extends TenantStore, FunctionStore, KeyStore, LogStore, UsageStore, ServiceStore {
   /** Called after each change, in order. @returns a function that removes the listener */
   onChange(listener: (change: StoreChange) => void): () => void;
   /** Throws when the database does not answer. */

@@ -1,13 +1,22 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { asSandboxId, type SandboxId } from '../contracts/ids.ts';
+import { asSandboxId, type SandboxId, volumeIdSchema } from '../contracts/ids.ts';
 import type { Driver, SandboxExit, SandboxLimits } from '../drivers/driver.ts';
 import { MAX_MESSAGE_BYTES } from '../drivers/remote/message-stream.ts';
-import { greeting } from '../drivers/remote/protocol.ts';
+import { greeting, PROTOCOL_VERSION } from '../drivers/remote/protocol.ts';
 import { createRemoteDriver } from '../drivers/remote/remote-driver.ts';
 import { socketPair } from '../drivers/remote/testing/socket-pair.ts';
 import { FakeDriver } from '../sandboxes/testing/fake-driver.ts';
@@ -94,6 +103,20 @@ const create = (id: string, more: object = {}): object => ({
   spec: { id, channelDir: join(channels.path, id), limits, heapMb: 64, kind: ownKind, ...more },
 });
 
+const startService = (more: object): object => ({
+  call: 1,
+  verb: 'startService',
+  service: {
+    id: 's0000000000',
+    channelDir: join(channels.path, 's0000000000'),
+    kind: 'redis',
+    volume: `v${'0'.repeat(20)}`,
+    isolation: 'standard',
+    memoryBytes: 2 ** 28,
+    ...more,
+  },
+});
+
 describe('a server that speaks otherwise', () => {
   const other = 's0000000000';
   it.each<[what: string, ...messages: (Buffer | (() => Buffer))[]]>([
@@ -109,7 +132,7 @@ describe('a server that speaks otherwise', () => {
     ],
     ['no JSON', frame(greeting), frame('{"call":1,')],
     ['no greeting', frame({ call: 1, verb: 'facts' })],
-    ['another version', frame({ protocol: 3 })],
+    ['another version', frame({ protocol: PROTOCOL_VERSION + 1 })],
     ['a verb that is none', frame(greeting), frame({ call: 1, verb: 'exec', command: 'id' })],
     ['a field that is not asked for', frame(greeting), frame({ call: 1, verb: 'facts', uid: 0 })],
     ['no object', frame(greeting), frame([1, 2, 3])],
@@ -133,12 +156,26 @@ describe('a server that speaks otherwise', () => {
     ],
     ['a limit of nothing', frame(greeting), () => frame(create(other, { limits: { ...limits, pids: 0 } }))],
     ['a limit that is left out', frame(greeting), () => frame(create(other, { limits: { pids: 40 } }))],
+    [
+      'a service in the directory of another',
+      frame(greeting),
+      () => frame(startService({ channelDir: '/etc' })),
+    ],
+    ['a service of an image of its own', frame(greeting), () => frame(startService({ image: 'evil' }))],
+    ['a kind that is a path', frame(greeting), () => frame(startService({ kind: '../x' }))],
+    ['a volume that is a path', frame(greeting), () => frame(startService({ volume: '/var/lib' }))],
+    ['a volume of others', frame(greeting), frame({ call: 1, verb: 'removeVolume', volume: 'database' })],
+    [
+      'a service with more memory than any',
+      frame(greeting),
+      () => frame(startService({ memoryBytes: 2 ** 50 })),
+    ],
     ['a heap larger than the memory may be', frame(greeting), () => frame(create(other, { heapMb: 1e9 }))],
   ])('is cut off: %s', async (_what, ...messages) => {
     for (const message of messages) server.write(typeof message === 'function' ? message() : message);
     await until(() => breaches === 1);
     await until(() => server.destroyed || server.readableEnded || line.destroyed);
-    expect(driver.created).toEqual([]);
+    expect([driver.created, driver.services, driver.removedVolumes]).toEqual([[], [], []]);
     expect(warnings).toEqual(['the server broke the protocol of the supervisor; it is ended']);
   });
 
@@ -228,6 +265,22 @@ describe('sandboxes of a server', () => {
     await start('seeeeeeeeee');
     expect(driver.live.size).toBe(MAX_SANDBOXES);
     expect(breaches).toBe(0);
+  });
+
+  it('with services beside them, which take none of their places', async () => {
+    const client = remote();
+    const made = await listening('s0000000001');
+    const spec = { kind: 'redis', volume: volumeIdSchema.parse(`v${'0'.repeat(20)}`), memoryBytes: 2 ** 28 };
+    await client.startService({ ...made, ...spec, isolation: 'hardened' }, never);
+    expect(driver.services).toEqual([{ ...made, ...spec, isolation: 'hardened' }]);
+    for (let at = 0; at < MAX_SANDBOXES; at++) {
+      const one = await listening(`s100000000${at}`);
+      await client.create({ ...one, limits, heapMb: 64, kind: ownKind }, never);
+    }
+    await client.removeVolume(spec.volume);
+    expect(driver.removedVolumes).toEqual([spec.volume]);
+    await client.destroy(made.id);
+    expect(existsSync(made.channelDir)).toBe(false);
   });
 
   it('are destroyed when it ends, those that are being made too', async () => {

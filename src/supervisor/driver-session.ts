@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { BerthError } from '../contracts/errors.ts';
 import type { SandboxId } from '../contracts/ids.ts';
 import { allApplied } from '../drivers/all-applied.ts';
-import type { Driver, SandboxExit, SandboxSpec } from '../drivers/driver.ts';
+import type { Driver, SandboxExit } from '../drivers/driver.ts';
 import type { DriverLog } from '../drivers/driver-log.ts';
 import { MessageReader, MessageWriter, ProtocolBreach } from '../drivers/remote/message-stream.ts';
 import {
@@ -23,6 +23,8 @@ import { type ChannelFolder, HostileChannel } from './channel-folder.ts';
 
 /** Calls without an answer yet; an honest server has a few for each sandbox. */
 const MAX_OPEN_CALLS = 10_000;
+/** Services of all tenants at the same time; each is a container with a program that was not made for small ones. */
+const MAX_SERVICES = 1_000;
 /** Answers that the server does not fetch. */
 const MAX_UNREAD_BYTES = 16 * 1024 * 1024;
 /** To destroy what a server leaves; then it is for the driver's `close` and the next start. */
@@ -45,7 +47,9 @@ export class DriverSession {
   readonly #reader = new MessageReader();
   readonly #writer: MessageWriter;
   readonly #creating = new Map<number, AbortController>();
+  /** With the services, which are containers like them. */
   readonly #sandboxes = new Set<SandboxId>();
+  readonly #services = new Set<SandboxId>();
   #openCalls = 0;
   #isGreeted = false;
   #hasEnded = false;
@@ -134,6 +138,10 @@ export class DriverSession {
         return factsMessage(await driver.refresh());
       case 'create':
         return await this.#create(request);
+      case 'startService':
+        return await this.#startService(request);
+      case 'removeVolume':
+        return await driver.removeVolume(request.volume);
       case 'update':
         return await driver.update(request.id, request.limits);
       case 'usage':
@@ -152,28 +160,40 @@ export class DriverSession {
   }
 
   async #create({ call, spec }: Call<'create'>): Promise<void> {
+    const { maxSandboxes, driver } = this.#options;
     this.#admit(spec);
-    const { channels, driver } = this.#options;
+    if (this.#sandboxes.size - this.#services.size >= maxSandboxes)
+      throw notStarted(`maxSandboxes (${maxSandboxes}) is reached`);
+    await this.#make(call, spec.id, (signal) => driver.create(spec, signal));
+  }
+
+  async #startService({ call, service }: Call<'startService'>): Promise<void> {
+    this.#admit(service);
+    if (this.#services.size >= MAX_SERVICES)
+      throw new BerthError('SERVICE_START_FAILED', {}, { cause: `${MAX_SERVICES} services run already` });
+    this.#services.add(service.id);
+    await this.#make(call, service.id, (signal) => this.#options.driver.startService(service, signal));
+  }
+
+  async #make(call: number, id: SandboxId, make: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const abort = new AbortController();
-    this.#sandboxes.add(spec.id);
+    this.#sandboxes.add(id);
     this.#creating.set(call, abort);
     try {
-      channels.claim(spec.id);
-      await driver.create(spec, abort.signal);
+      this.#options.channels.claim(id);
+      await make(abort.signal);
     } catch (error) {
-      this.#forget(spec.id);
+      this.#forget(id);
       throw error;
     } finally {
       this.#creating.delete(call);
     }
   }
 
-  #admit({ id, channelDir }: SandboxSpec): void {
-    const { channels, maxSandboxes } = this.#options;
-    if (channelDir !== channels.pathOf(id))
+  #admit({ id, channelDir }: { readonly id: SandboxId; readonly channelDir: string }): void {
+    if (channelDir !== this.#options.channels.pathOf(id))
       throw new ProtocolBreach(`${channelDir} is not the channel directory of ${id}`);
     if (this.#sandboxes.has(id)) throw notStarted('the id is in use');
-    if (this.#sandboxes.size >= maxSandboxes) throw notStarted(`maxSandboxes (${maxSandboxes}) is reached`);
   }
 
   async #destroy(id: SandboxId): Promise<void> {
@@ -195,6 +215,7 @@ export class DriverSession {
 
   /** The directory goes with the sandbox: it belongs to the supervisor, and the server could not remove it. */
   #forget(id: SandboxId): void {
+    this.#services.delete(id);
     if (!this.#sandboxes.delete(id)) return;
     try {
       this.#options.channels.remove(id);

@@ -7,7 +7,7 @@ import { createJailDriver } from '../drivers/jail/jail-driver.ts';
 import { createProcessDriver } from '../drivers/process/process-driver.ts';
 import type { Config } from '../config/settings.ts';
 import { nodePaths } from '../drivers/image/node-packages.ts';
-import { buildRuntimeBundle, stopBundler } from '../modules/runtime-bundle.ts';
+import { buildKeeperBundle, buildRuntimeBundle, stopBundler } from '../modules/runtime-bundle.ts';
 import { chooseDriver } from './choose-driver.ts';
 import { requireOwnFolder } from './data-folder.ts';
 import { instanceId } from './instance-id.ts';
@@ -22,14 +22,23 @@ export interface OpenDriverOptions {
 export async function openDriver({ config, runDir, log }: OpenDriverOptions): Promise<Driver> {
   const cache = join(config.dataDir, 'cache');
   requireOwnFolder(cache);
-  const runtimeFile = await buildRuntimeBundle({ outDir: cache }).finally(stopBundler);
+  const [runtimeFile, keeperFile] = await Promise.all([
+    buildRuntimeBundle({ outDir: cache }),
+    buildKeeperBundle({ outDir: cache }),
+  ]).finally(stopBundler);
   const shared = { runDir, nodePath: process.execPath, runtimeFile, log };
   const driver = await chooseDriver(config.driver, {
     jail: async () => createJailDriver({ ...shared, rootDir: join(cache, 'root') }),
     docker: async () => {
       // Only who uses it loads what speaks HTTP to the engine.
       const { createDockerDriver } = await import('../drivers/docker/docker-driver.ts');
-      return createDockerDriver({ ...shared, ...dockerOptions(config), instance: instanceId(cache) });
+      const services = { kinds: config.services, keeperFile };
+      return createDockerDriver({
+        ...shared,
+        ...dockerOptions(config),
+        services,
+        instance: instanceId(cache),
+      });
     },
     process: async () => createProcessDriver(shared),
   });

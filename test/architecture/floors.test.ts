@@ -13,6 +13,7 @@ import {
 /** Folders beside the floors, and what they may import. */
 const BESIDE: Readonly<Record<string, readonly string[]>> = {
   runtime: ['contracts', 'kernel'],
+  keeper: ['contracts'],
   client: ['contracts', 'kernel'],
   cli: ['client', 'config', 'contracts', 'images', 'kernel'],
 };

@@ -46,6 +46,7 @@ export function createTestDockerDriver(place: DriverPlace, { runtime, channel }:
     runDir: place.runDir,
     nodePaths: [place.nodePath],
     runtimeFile: place.runtimeFile,
+    services: { kinds: {}, keeperFile: place.runtimeFile },
     log: place.log,
   });
 }

@@ -3,6 +3,7 @@ import { storeDeploySuite } from './store-deploy-suite.ts';
 import type { OpenedStore } from './store-fixtures.ts';
 import { storeFunctionSuite } from './store-function-suite.ts';
 import { storeKeysSuite } from './store-keys-suite.ts';
+import { storeServicesSuite } from './store-services-suite.ts';
 import { storeUsageSuite } from './store-usage-suite.ts';
 
 export function storeSuite(name: string, open: () => Promise<OpenedStore>): void {
@@ -10,4 +11,5 @@ export function storeSuite(name: string, open: () => Promise<OpenedStore>): void
   storeDeploySuite(name, open);
   storeKeysSuite(name, open);
   storeUsageSuite(name, open);
+  storeServicesSuite(name, open);
 }

@@ -21,12 +21,14 @@ import { BerthError } from '../../src/contracts/errors.ts';
 import type { TenantId } from '../../src/contracts/ids.ts';
 import { defaultLimits } from '../../src/contracts/limits.ts';
 import type { Isolation } from '../../src/contracts/isolations.ts';
+import { builtInKinds } from '../../src/contracts/services.ts';
 import type { Control } from '../../src/control/control.ts';
 import { createControl } from '../../src/control/create-control.ts';
 import { DeployTurns } from '../../src/control/deploy-turns.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
 import type { Logs } from '../../src/logs/logs.ts';
 import { createLogs } from '../../src/logs/tenant-logs.ts';
+import { FakeServices } from '../../src/services/testing/fake-services.ts';
 import type { DeploySource, Prepared, Preparer } from '../../src/modules/preparer.ts';
 import { MasterKey } from '../../src/store/master-key.ts';
 import { openSqliteStore } from '../../src/store/sqlite/open-sqlite-store.ts';
@@ -50,6 +52,7 @@ export interface Answer<T = Record<string, unknown>> {
 export class ApiWorld {
   readonly evicted: TenantId[] = [];
   readonly applied: TenantId[] = [];
+  readonly services = new FakeServices();
   readonly reported: Record<string, unknown>[] = [];
   isReady = true;
   isStopping = false;
@@ -112,6 +115,8 @@ export class ApiWorld {
         facts: () => facts,
         rollout: async () => facts,
       },
+      services: this.services,
+      serviceKinds: builtInKinds,
       clock,
       random: randomBytes,
       sleep: (ms) => delay(ms),

@@ -40,6 +40,7 @@ export async function openEgressWorld(): Promise<EgressWorld> {
     resolver: fakeResolver(names, records, asked),
     isOwnAddress: () => false,
     connectInternal: (call) => world.connectInternal(call),
+    connectService: () => Promise.reject(new EgressError('ENOTFOUND', 'there are no services')),
     maxConnections: 1_000,
     allow: [],
     deny: ['9.9.9.9'],

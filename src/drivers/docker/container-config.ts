@@ -11,6 +11,8 @@ export const containerLabels = {
   sandbox: 'berth.sandbox',
   /** `<pid>:<start ticks>` of the platform that made it */
   platform: 'berth.platform',
+  /** the kind of a service */
+  service: 'berth.service',
 } as const;
 
 /** The engine's init (tini) reaps orphans and passes signals on: as first process of a namespace Node could not be killed. */
@@ -22,7 +24,7 @@ const OOM_SCORE_ADJUSTMENT = 500;
 const NANOS_PER_MILLI_CORE = 1_000_000;
 
 /** As in the jail. A core limit of one byte also keeps a core handler from being called, see core(5). */
-const resourceLimits = [
+export const resourceLimits = [
   { Name: 'core', Soft: 1, Hard: 1 },
   { Name: 'nofile', Soft: 4096, Hard: 4096 },
   { Name: 'memlock', Soft: 65_536, Hard: 65_536 },
@@ -31,7 +33,7 @@ const resourceLimits = [
 ] as const;
 
 /** What tells of the host. The first ones are Docker's own list, which this replaces. */
-const maskedPaths = [
+export const maskedPaths = [
   '/proc/asound',
   '/proc/acpi',
   '/proc/kcore',
@@ -46,14 +48,19 @@ const maskedPaths = [
   '/proc/key-users',
   '/sys',
 ];
-const readOnlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+export const readOnlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
-export interface ContainerPlan {
+/** What has to be known of any container of ours while it lives. */
+export interface ContainerBasis {
+  readonly spec: Pick<SandboxSpec, 'id' | 'channelDir'>;
+  readonly hasOwnKernel: boolean;
+  readonly way: ChannelWay;
+}
+
+export interface ContainerPlan extends ContainerBasis {
   readonly spec: Pick<SandboxSpec, 'id' | 'channelDir' | 'limits'>;
   readonly image: string;
   readonly runtime: string;
-  readonly hasOwnKernel: boolean;
-  readonly way: ChannelWay;
   readonly uid: number;
   readonly seccomp: string;
   /** Arguments of Node. */
@@ -71,7 +78,6 @@ export function nodeCommand(way: ChannelWay, flags: readonly string[]): string[]
 }
 
 export function containerConfig(plan: ContainerPlan): object {
-  const isStdio = plan.way === 'stdio';
   return {
     Image: plan.image,
     // Its environment and working directory are the image's; a name without a value is taken out.
@@ -81,18 +87,25 @@ export function containerConfig(plan: ContainerPlan): object {
     User: `${plan.uid}:${plan.uid}`,
     Hostname: 'sandbox',
     NetworkDisabled: true,
-    Tty: false,
-    AttachStderr: true,
-    AttachStdin: isStdio,
-    AttachStdout: isStdio,
-    OpenStdin: isStdio,
-    StdinOnce: isStdio,
+    ...streamsConfig(plan.way),
     Labels: {
       [containerLabels.instance]: plan.instance,
       [containerLabels.sandbox]: plan.spec.id,
       [containerLabels.platform]: `${plan.platform.pid}:${plan.platform.startTicks}`,
     },
     HostConfig: { ...isolation(plan), ...mounts(plan), ...limitsConfig(plan.spec.limits, plan) },
+  };
+}
+
+export function streamsConfig(way: ChannelWay): object {
+  const isStdio = way === 'stdio';
+  return {
+    Tty: false,
+    AttachStderr: true,
+    AttachStdin: isStdio,
+    AttachStdout: isStdio,
+    OpenStdin: isStdio,
+    StdinOnce: isStdio,
   };
 }
 
@@ -134,20 +147,22 @@ function isolation({ runtime, seccomp }: ContainerPlan): object {
 
 function mounts({ spec, way }: ContainerPlan): object {
   const { channelDir, limits } = spec;
-  const bind = {
-    Type: 'bind',
-    Source: channelDir,
-    Target: CHANNEL_PATH,
-    ReadOnly: true,
-    BindOptions: { Propagation: 'rprivate' },
-  };
   return {
-    Mounts: way === 'socket' ? [bind] : [],
+    Mounts: channelMounts({ channelDir, way }),
     Tmpfs: { '/tmp': tmpOptions(limits) },
     // Else the host's resolv.conf would show.
     Dns: ['127.0.0.1'],
     DnsSearch: ['.'],
   };
+}
+
+export function channelMounts(channel: {
+  readonly channelDir: string;
+  readonly way: ChannelWay;
+}): readonly object[] {
+  if (channel.way === 'stdio') return [];
+  const BindOptions = { Propagation: 'rprivate' };
+  return [{ Type: 'bind', Source: channel.channelDir, Target: CHANNEL_PATH, ReadOnly: true, BindOptions }];
 }
 
 function tmpOptions({ tmpBytes, tmpInodes }: SandboxLimits): string {

@@ -10,7 +10,7 @@ import { framesOf, helperArguments, LOCATE_MS, MAX_HELPER_OUTPUT_BYTES } from '.
 import { NODE_PATH, RUNTIME_PATH } from '../root/root-entries.ts';
 import { StderrTail } from '../stderr-tail.ts';
 import { AttachedOutput } from './attached-stream.ts';
-import { containerConfig, containerName, type ContainerPlan, limitsConfig } from './container-config.ts';
+import { type ContainerBasis, containerName, limitsConfig } from './container-config.ts';
 import type { ContainerState, EngineContainers } from './engine-containers.ts';
 import { HostView } from './host-view.ts';
 import { relayStdio, type StdioRelay } from './stdio-relay.ts';
@@ -25,19 +25,29 @@ const KILLED = 128 + osConstants.signals.SIGKILL;
 const RETRY_MS = 250;
 const INSPECTOR_PORT = 9229;
 
+export interface ContainerParts {
+  readonly basis: ContainerBasis;
+  /** As the Engine API wants it (ContainerCreate). */
+  readonly config: object;
+  /** How long it may take to end by itself when it shall; null: it is killed. */
+  readonly graceSeconds: number | null;
+}
+
 export class ContainerSandbox {
   readonly #containers: EngineContainers;
-  readonly #plan: ContainerPlan;
+  readonly #parts: ContainerParts;
+  readonly #plan: ContainerBasis;
   readonly #name: string;
   #stderr: StderrTail | null = null;
   #relay: StdioRelay | null = null;
   #view: HostView | null = null;
   #isKilled = false;
 
-  constructor(containers: EngineContainers, plan: ContainerPlan) {
+  constructor(containers: EngineContainers, parts: ContainerParts) {
     this.#containers = containers;
-    this.#plan = plan;
-    this.#name = containerName(plan.spec.id);
+    this.#parts = parts;
+    this.#plan = parts.basis;
+    this.#name = containerName(parts.basis.spec.id);
   }
 
   get view(): HostView | null {
@@ -51,7 +61,7 @@ export class ContainerSandbox {
   /** Resolves when its first process runs with every limit in force. Its streams are read before it starts. */
   async start(): Promise<void> {
     const { way, hasOwnKernel, spec } = this.#plan;
-    const id = await this.#containers.create(this.#name, containerConfig(this.#plan));
+    const id = await this.#containers.create(this.#name, this.#parts.config);
     this.#stderr = new StderrTail(unframed(await this.#containers.attach(this.#name, ['stderr'])));
     const attached = way === 'stdio' ? await this.#containers.attach(this.#name, ['stdin', 'stdout']) : null;
     await this.#containers.start(this.#name);
@@ -76,7 +86,9 @@ export class ContainerSandbox {
   /** Idempotent. */
   async kill(): Promise<void> {
     this.#isKilled = true;
-    await this.#containers.kill(this.#name, 'SIGKILL');
+    const { graceSeconds } = this.#parts;
+    if (graceSeconds === null) await this.#containers.kill(this.#name, 'SIGKILL');
+    else await this.#containers.stop(this.#name, graceSeconds);
   }
 
   /** Kills it if it runs. Idempotent; also when it was never made. */

@@ -1,6 +1,7 @@
 /** The driver `docker`: sandboxes as containers of a Docker Engine, with any OCI runtime that the engine has. */
 import { BerthError } from '../../contracts/errors.ts';
-import type { SandboxId } from '../../contracts/ids.ts';
+import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
+import type { IsolationTier } from '../../contracts/isolations.ts';
 import { systemClock } from '../../kernel/clock.ts';
 import { withDeadline } from '../../kernel/deadline.ts';
 import { giveChannel } from '../channel-folder.ts';
@@ -11,13 +12,14 @@ import type {
   SandboxLimits,
   SandboxSpec,
   SandboxUsage,
+  ServiceSpec,
   StackFrame,
 } from '../driver.ts';
 import { identityOf } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
-import { type ContainerPlan, nodeCommand } from './container-config.ts';
-import { ContainerSandbox } from './container-sandbox.ts';
+import { containerConfig, type ContainerPlan, nodeCommand } from './container-config.ts';
+import { type ContainerParts, ContainerSandbox } from './container-sandbox.ts';
 import {
   type DockerGround,
   prepareGround,
@@ -26,15 +28,18 @@ import {
   versionsOf,
 } from './docker-ground.ts';
 import type { DockerOptions } from './docker-options.ts';
-import { type ProbedEngine, probeEngine } from './docker-probe.ts';
+import { type ProbedEngine, probeEngine, type ProbedRuntime } from './docker-probe.ts';
 import { removeLeftovers } from './leftovers.ts';
+import { SERVICE_GRACE_SECONDS, serviceConfig, serviceLimits } from './service-config.ts';
+import { ServiceGround } from './service-ground.ts';
 
 const DESTROY_MS = 20_000;
 
-/** What is there of one sandbox; filled as it is made, emptied when it has ended. */
+/** What is there of one sandbox or service; filled as it is made, emptied when it has ended. */
 interface Holding {
-  readonly spec: SandboxSpec;
+  readonly spec: Pick<SandboxSpec, 'id' | 'channelDir'>;
   limits: SandboxLimits;
+  /** Of the pool. */
   uid: number | null;
   sandbox: ContainerSandbox | null;
   /** Settles when nothing of it is left; a new one after each failure. */
@@ -42,6 +47,11 @@ interface Holding {
   isStuck: boolean;
   isDoomed: boolean;
   isCreated: boolean;
+}
+
+/** What a holding is made of. */
+interface Made extends ContainerParts {
+  readonly uid: number;
 }
 
 /** Starts nothing and touches nothing before the first call. */
@@ -54,6 +64,7 @@ class DockerDriver implements Driver {
   readonly #options: DockerOptions;
   readonly #records: SandboxRecords;
   readonly #holdings = new Map<SandboxId, Holding>();
+  readonly #services: ServiceGround;
   #ground: Promise<DockerGround> | null = null;
   #probed: Promise<ProbedEngine> | null = null;
   #listener: (exit: SandboxExit) => void = () => undefined;
@@ -61,6 +72,7 @@ class DockerDriver implements Driver {
   constructor(options: DockerOptions) {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
+    this.#services = new ServiceGround(options);
   }
 
   async facts(): Promise<DriverFacts> {
@@ -84,15 +96,48 @@ class DockerDriver implements Driver {
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
-    if (this.#holdings.has(spec.id))
-      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: 'the id is in use' });
-    const holding = newHolding(spec);
+    const holding = newHolding(spec, spec.limits);
+    await this.#make(holding, signal, {
+      code: 'SANDBOX_START_FAILED',
+      plan: async (ground) => {
+        const plan = await this.#plan(spec, holding, ground);
+        return { basis: plan, config: containerConfig(plan), graceSeconds: null, uid: plan.uid };
+      },
+    });
+  }
+
+  async startService(spec: ServiceSpec, signal: AbortSignal): Promise<void> {
+    const holding = newHolding(spec, { memoryBytes: spec.memoryBytes, ...serviceLimits });
+    await this.#make(holding, signal, {
+      code: 'SERVICE_START_FAILED',
+      plan: async (ground) => {
+        const plan = await this.#services.plan(spec, ground, await this.#runtime(spec.isolation));
+        const config = serviceConfig(plan);
+        return { basis: plan, config, graceSeconds: SERVICE_GRACE_SECONDS, uid: plan.uid };
+      },
+    });
+  }
+
+  async removeVolume(volume: VolumeId): Promise<void> {
+    await this.#services.removeVolume(volume, await this.#prepare());
+  }
+
+  async #make(
+    holding: Holding,
+    signal: AbortSignal,
+    how: {
+      readonly code: 'SANDBOX_START_FAILED' | 'SERVICE_START_FAILED';
+      readonly plan: (ground: DockerGround) => Promise<Made>;
+    },
+  ): Promise<void> {
+    const { spec } = holding;
+    if (this.#holdings.has(spec.id)) throw new BerthError(how.code, {}, { cause: 'the id is in use' });
     this.#holdings.set(spec.id, holding);
     const abort = (): void => this.#doom(holding);
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();
     try {
-      await this.#start(holding);
+      await this.#start(holding, how.plan);
       holding.isCreated = true;
       void this.#watch(holding);
     } catch (error) {
@@ -101,7 +146,7 @@ class DockerDriver implements Driver {
       // One that was given up, as all that start when the platform stops, is no fault, unless it said something itself.
       if (!holding.isDoomed || (said ?? '') !== '')
         this.#options.log.warn({ sandbox: spec.id, err: error, said }, 'a sandbox could not be started');
-      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: error });
+      throw error instanceof BerthError ? error : new BerthError(how.code, {}, { cause: error });
     } finally {
       signal.removeEventListener('abort', abort);
     }
@@ -157,6 +202,9 @@ class DockerDriver implements Driver {
 
   async close(): Promise<void> {
     await Promise.all([...this.#holdings.keys()].map((id) => this.destroy(id)));
+    await this.#services.close().catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, 'the volume of the keeper was not removed');
+    });
     const ground = await this.#ground?.catch(() => null);
     ground?.uids.close();
     ground?.engine.close();
@@ -183,11 +231,10 @@ class DockerDriver implements Driver {
     return this.#probed;
   }
 
-  async #start(holding: Holding): Promise<void> {
-    const { spec } = holding;
-    const { id, channelDir } = spec;
+  async #start(holding: Holding, planOf: (ground: DockerGround) => Promise<Made>): Promise<void> {
+    const { id, channelDir } = holding.spec;
     const ground = await this.#prepare();
-    const plan = await this.#plan(holding, ground);
+    const made = await planOf(ground);
     const platform = identityOf(process.pid)!;
     const record: SandboxRecord = {
       version: 1,
@@ -199,21 +246,26 @@ class DockerDriver implements Driver {
       tmpDir: null,
     };
     await this.#records.write(record);
-    const isGiven = plan.way === 'socket' && ground.ownUid === null;
-    if (isGiven) await giveChannel(channelDir, plan.uid);
+    const isGiven = made.basis.way === 'socket' && ground.ownUid === null;
+    if (isGiven) await giveChannel(channelDir, made.uid);
     stopIfDoomed(holding);
-    holding.sandbox = new ContainerSandbox(ground.containers, plan);
+    holding.sandbox = new ContainerSandbox(ground.containers, made);
     await holding.sandbox.start();
     await this.#records.write({ ...record, process: holding.sandbox.view?.first ?? null });
     stopIfDoomed(holding);
   }
 
-  async #plan(holding: Holding, ground: DockerGround): Promise<ContainerPlan> {
-    const { limits, spec } = holding;
+  async #runtime(isolation: IsolationTier): Promise<ProbedRuntime> {
+    const runtime = (await this.#probe()).runtimes[isolation];
+    if (runtime === null) throw new Error(`no runtime gives the isolation "${isolation}"`);
+    return runtime;
+  }
+
+  async #plan(spec: SandboxSpec, holding: Holding, ground: DockerGround): Promise<ContainerPlan> {
+    const { limits } = holding;
     const { kind } = spec;
-    const runtime = (await this.#probe()).runtimes[kind.isolation];
+    const runtime = await this.#runtime(kind.isolation);
     const image = ground.images.get(kind.nodeMajor);
-    if (runtime === null) throw new Error(`no runtime gives the isolation "${kind.isolation}"`);
     if (image === undefined) throw new Error(`there is no image of Node ${kind.nodeMajor}`);
     const way = runtime.canMountSocket ? 'socket' : 'stdio';
     const isShared = way === 'socket' && ground.ownUid !== null;
@@ -286,10 +338,10 @@ function newGone(): PromiseWithResolvers<void> {
   return gone;
 }
 
-function newHolding(spec: SandboxSpec): Holding {
+function newHolding(spec: Holding['spec'], limits: SandboxLimits): Holding {
   return {
     spec,
-    limits: spec.limits,
+    limits,
     uid: null,
     sandbox: null,
     gone: newGone(),

@@ -1,5 +1,6 @@
 /** How a Docker driver is made. */
 import type { IsolationTier } from '../../contracts/isolations.ts';
+import type { ServiceKinds } from '../../contracts/services.ts';
 import type { DriverLog } from '../driver-log.ts';
 import type { UidRange } from '../uid-pool.ts';
 
@@ -24,6 +25,8 @@ export interface DockerOptions {
   readonly runtimeFile: string;
   /** Flags of Node besides the heap limit. */
   readonly nodeFlags?: readonly string[];
+  /** What services there can be, and the bundled keeper that runs beside each. */
+  readonly services: { readonly kinds: ServiceKinds; readonly keeperFile: string };
   readonly log: DriverLog;
   /** Host uids (and gids of the same numbers) for sandboxes. */
   readonly uidRange?: UidRange;
@@ -31,5 +34,7 @@ export interface DockerOptions {
 
 /** Besides the jail's, so that both drivers can run on one host. */
 export const DOCKER_UID_RANGE: UidRange = { first: 400_000, count: 65_536 };
+/** Of services: each has one of its own for as long as it has its volume. Behind those of sandboxes. */
+export const SERVICE_UID_RANGE: UidRange = { first: 470_000, count: 4_096 };
 /** What the runtime is told in place of a socket's path (`STDIO` in runtime/channel-ends.ts): speak on descriptors 0 and 1. */
 export const STDIO_ARGUMENT = '-';

@@ -21,6 +21,7 @@ import {
 } from '../inside-probe.ts';
 import { identityOf } from '../process-identity.ts';
 import { SOCKET_PATH } from '../root/root-entries.ts';
+import { containerConfig, type ContainerPlan } from './container-config.ts';
 import { ContainerSandbox } from './container-sandbox.ts';
 import { type DockerGround, type EngineInfo, UnusableEngine, versionsOf } from './docker-ground.ts';
 import type { ChannelWay, DockerOptions } from './docker-options.ts';
@@ -144,7 +145,7 @@ async function ask(
   const listener = await listen(join(channelDir, 'channel.sock'));
   const uid = way === 'socket' && ground.ownUid !== null ? ground.ownUid : await ground.uids.take();
   const [image] = ground.images.values();
-  const sandbox = new ContainerSandbox(ground.containers, {
+  const plan: ContainerPlan = {
     spec: { id, channelDir, limits: probeLimits },
     image: image!.id,
     runtime,
@@ -156,7 +157,9 @@ async function ask(
     command: ['-e', probe],
     instance: options.instance,
     platform: identityOf(process.pid)!,
-  });
+  };
+  const config = containerConfig(plan);
+  const sandbox = new ContainerSandbox(ground.containers, { basis: plan, config, graceSeconds: null });
   try {
     if (way === 'socket' && ground.ownUid === null) await giveChannel(channelDir, uid);
     await sandbox.start();

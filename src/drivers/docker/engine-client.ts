@@ -26,7 +26,7 @@ export class EngineError extends Error {
 }
 
 export interface EngineCall {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Without the version. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;

@@ -82,6 +82,13 @@ export class EngineContainers {
     }
   }
 
+  /** Asks it to end, kills it after `graceSeconds`; resolves when it does not run any more. Idempotent. */
+  async stop(name: string, graceSeconds: number): Promise<void> {
+    await this.#engine
+      .call({ method: 'POST', path: `/containers/${name}/stop`, query: { t: String(graceSeconds) } })
+      .catch(ignore((error) => isNotFound(error) || isStateConflict(error)));
+  }
+
   async update(name: string, limits: object): Promise<void> {
     await this.#engine.call({ method: 'POST', path: `/containers/${name}/update`, json: limits });
   }

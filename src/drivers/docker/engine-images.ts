@@ -27,6 +27,13 @@ export interface FoundImage {
   readonly runtime: string;
 }
 
+/** What an image says of how it is run. */
+export interface ImageProgram {
+  readonly id: string;
+  readonly entrypoint: readonly string[];
+  readonly command: readonly string[];
+}
+
 export interface ListedImage {
   readonly id: string;
   readonly tags: readonly string[];
@@ -50,6 +57,25 @@ export async function findImage(engine: EngineClient, tag: string): Promise<Foun
       nodeVersion,
       runtime: labels[imageLabels.runtime] ?? '',
     };
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
+}
+
+const programSchema = z.object({
+  Id: z.string(),
+  Config: z
+    .object({ Entrypoint: z.array(z.string()).nullish(), Cmd: z.array(z.string()).nullish() })
+    .nullish(),
+});
+
+/** How somebody else's image is run. @returns null when the engine does not have it */
+export async function findProgram(engine: EngineClient, image: string): Promise<ImageProgram | null> {
+  try {
+    const answer = await engine.call({ method: 'GET', path: `/images/${image}/json` });
+    const { Id, Config } = programSchema.parse(answer);
+    return { id: Id, entrypoint: Config?.Entrypoint ?? [], command: Config?.Cmd ?? [] };
   } catch (error) {
     if (isNotFound(error)) return null;
     throw error;

@@ -3,6 +3,7 @@ import { asSandboxId, type SandboxId } from '../../contracts/ids.ts';
 import type { DriverLog } from '../driver-log.ts';
 import { isAlive, type ProcessIdentity } from '../process-identity.ts';
 import { containerLabels } from './container-config.ts';
+import { SERVICE_GRACE_SECONDS } from './service-config.ts';
 import type { EngineContainers, ListedContainer } from './engine-containers.ts';
 
 const REMOVE_MS = 9_000;
@@ -19,6 +20,8 @@ export async function removeLeftovers(options: {
   const removed = await Promise.all(
     left.map(async (container) => {
       try {
+        if (container.Labels[containerLabels.service] !== undefined)
+          await containers.stop(container.Id, SERVICE_GRACE_SECONDS);
         await containers.remove(container.Id, REMOVE_MS);
         return idOf(container);
       } catch (error) {

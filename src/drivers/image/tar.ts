@@ -24,12 +24,14 @@ export interface TarEntry {
   readonly path: string;
   readonly mode: number;
   readonly content: TarContent;
+  /** User and group; root when left out. */
+  readonly owner?: number;
 }
 
 /** One entry: header, content, padding. @throws RangeError when a path is too long for the format */
-export function* tarEntry({ path, mode, content }: TarEntry): Generator<Buffer, void, undefined> {
+export function* tarEntry({ path, mode, content, owner = 0 }: TarEntry): Generator<Buffer, void, undefined> {
   const size = sizeOf(content);
-  yield header({ name: content.kind === 'directory' ? `${path}/` : path, mode, size, content });
+  yield header({ name: content.kind === 'directory' ? `${path}/` : path, mode, size, content, owner });
   if (content.kind === 'bytes') yield content.bytes;
   else if (content.kind === 'chunks') yield* content.chunks();
   else if (content.kind === 'file') yield* fileChunks(content.from, size);
@@ -74,17 +76,18 @@ interface Head {
   readonly mode: number;
   readonly size: number;
   readonly content: TarContent;
+  readonly owner: number;
 }
 
-function header({ name, mode, size, content }: Head): Buffer {
+function header({ name, mode, size, content, owner }: Head): Buffer {
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) throw new RangeError(`the path ${name} is too long for tar`);
   const block = Buffer.alloc(BLOCK);
   const octal = (value: number, at: number, width: number): void =>
     void block.write(value.toString(8).padStart(width - 1, '0'), at, 'latin1');
   block.write(name, 0, 'utf8');
   octal(mode, 100, 8);
-  octal(0, 108, 8);
-  octal(0, 116, 8);
+  octal(owner, 108, 8);
+  octal(owner, 116, 8);
   octal(size, 124, 12);
   octal(0, 136, 12);
   block.write('        ', 148, 'latin1');

@@ -16,6 +16,7 @@ import type {
   StackFrame,
 } from '../driver.ts';
 import { locateFrames } from '../locate/locator.ts';
+import { noServices } from '../no-services.ts';
 import { identityOf, isAlive, signalProcess } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
@@ -155,6 +156,14 @@ class JailDriver implements Driver {
       DESTROY_MS + (this.#options.startMs ?? DEFAULT_START_MS),
       holding.gone.promise,
     );
+  }
+
+  startService(): Promise<void> {
+    return Promise.reject(noServices(this.name));
+  }
+
+  removeVolume(): Promise<void> {
+    return Promise.resolve();
   }
 
   async recover(): Promise<readonly SandboxId[]> {

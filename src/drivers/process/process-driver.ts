@@ -9,6 +9,7 @@ import { removeTree } from '../../kernel/tree-removal.ts';
 import { type Driver, type DriverFacts, isolations } from '../driver.ts';
 import type { SandboxExit, SandboxSpec, SandboxUsage, StackFrame } from '../driver.ts';
 import { ownNodeVersion } from '../facts.ts';
+import { noServices } from '../no-services.ts';
 import { identityOf } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { SandboxRecords } from '../sandbox-record.ts';
@@ -105,6 +106,14 @@ class ProcessDriver implements Driver {
     if (holding === undefined) return;
     this.#doom(holding);
     await withDeadline(systemClock, DESTROY_MS, holding.gone.promise);
+  }
+
+  startService(): Promise<void> {
+    return Promise.reject(noServices(this.name));
+  }
+
+  removeVolume(): Promise<void> {
+    return Promise.resolve();
   }
 
   async recover(): Promise<readonly SandboxId[]> {

@@ -5,13 +5,14 @@
  */
 import { z } from 'zod';
 import { errorDefinitions, type ErrorCode } from '../../contracts/errors.ts';
-import { asSandboxId } from '../../contracts/ids.ts';
+import { asSandboxId, volumeIdSchema } from '../../contracts/ids.ts';
 import { limitDefinitions, type LimitName } from '../../contracts/limits.ts';
 import { isolationTiers } from '../../contracts/isolations.ts';
+import { serviceKindSchema } from '../../contracts/services.ts';
 import { type DriverFacts, driverNames, isolations, type RuntimeFacts } from '../driver.ts';
 
 /** Raised with every change of a message. Both sides come from one installation, so other versions are refused. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 const MiB = 1024 * 1024;
 const MAX_PATH_CHARACTERS = 256;
@@ -55,6 +56,16 @@ const specSchema = z.strictObject({
   kind: z.strictObject({ isolation: z.enum(isolationTiers), nodeMajor: z.int().min(1).max(MAX_NODE_MAJOR) }),
 });
 
+/** What the container is made of is the supervisor's to know: the server names a kind of its settings. */
+const serviceSpecSchema = z.strictObject({
+  id: sandboxIdSchema,
+  channelDir: z.string().max(MAX_PATH_CHARACTERS),
+  kind: serviceKindSchema,
+  volume: volumeIdSchema,
+  isolation: z.enum(isolationTiers),
+  memoryBytes: upTo('serviceMemoryBytes'),
+});
+
 /** The first message of each side. */
 export const greetingSchema = z.strictObject({ protocol: z.literal(PROTOCOL_VERSION) });
 export const greeting: z.infer<typeof greetingSchema> = { protocol: PROTOCOL_VERSION };
@@ -62,11 +73,13 @@ export const greeting: z.infer<typeof greetingSchema> = { protocol: PROTOCOL_VER
 const call = callNumber;
 const id = sandboxIdSchema;
 
-/** What the server asks. `cancel` aborts the `create` with that number; it has no answer of its own. */
+/** What the server asks. `cancel` aborts the `create` or `startService` with that number; it has no answer of its own. */
 export const requestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ call, verb: z.literal('facts') }),
   z.strictObject({ call, verb: z.literal('refresh') }),
   z.strictObject({ call, verb: z.literal('create'), spec: specSchema }),
+  z.strictObject({ call, verb: z.literal('startService'), service: serviceSpecSchema }),
+  z.strictObject({ call, verb: z.literal('removeVolume'), volume: volumeIdSchema }),
   z.strictObject({ call, verb: z.literal('cancel') }),
   z.strictObject({ call, verb: z.literal('update'), id, limits: sandboxLimitsSchema }),
   z.strictObject({ call, verb: z.literal('usage'), id }),
@@ -137,6 +150,8 @@ export const resultSchemas = {
   facts: factsSchema,
   refresh: factsSchema,
   create: nothing,
+  startService: nothing,
+  removeVolume: nothing,
   update: nothing,
   usage: usageSchema,
   locate: framesSchema,

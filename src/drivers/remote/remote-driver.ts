@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { BerthError } from '../../contracts/errors.ts';
-import type { SandboxId } from '../../contracts/ids.ts';
+import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import { systemClock } from '../../kernel/clock.ts';
 import { withDeadline } from '../../kernel/deadline.ts';
 import type {
@@ -15,6 +15,7 @@ import type {
   SandboxLimits,
   SandboxSpec,
   SandboxUsage,
+  ServiceSpec,
   StackFrame,
 } from '../driver.ts';
 import { MessageReader, MessageWriter, ProtocolBreach } from './message-stream.ts';
@@ -87,11 +88,25 @@ class RemoteDriver implements Driver {
     return this.#ask('refresh');
   }
 
-  async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
+  create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
     const { id, channelDir, limits, heapMb, kind } = spec;
+    return this.#start('create', { spec: { id, channelDir, limits, heapMb, kind } }, signal);
+  }
+
+  startService(spec: ServiceSpec, signal: AbortSignal): Promise<void> {
+    const { id, channelDir, kind, volume, isolation, memoryBytes } = spec;
+    const service = { id, channelDir, kind, volume, isolation, memoryBytes };
+    return this.#start('startService', { service }, signal);
+  }
+
+  async removeVolume(volume: VolumeId): Promise<void> {
+    await this.#ask('removeVolume', { volume });
+  }
+
+  async #start(verb: 'create' | 'startService', facts: Facts, signal: AbortSignal): Promise<void> {
     const call = this.#nextCall();
     const cancel = (): void => this.#writer.write({ call, verb: 'cancel' });
-    const created = this.#ask('create', { spec: { id, channelDir, limits, heapMb, kind } }, call);
+    const created = this.#ask(verb, facts, call);
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
     try {
@@ -155,6 +170,7 @@ class RemoteDriver implements Driver {
 
   #failed(verb: Verb, cause: unknown): Error {
     if (verb === 'create') return new BerthError('SANDBOX_START_FAILED', {}, { cause });
+    if (verb === 'startService') return new BerthError('SERVICE_START_FAILED', {}, { cause });
     return new Error(`the supervisor did not answer "${verb}"`, { cause });
   }
 

@@ -1,6 +1,7 @@
 /** What one sandbox may do: each connection and look-up passes limits, policy, DNS and policy again. */
 import { isHostName } from '../../contracts/egress.ts';
 import { functionNameSchema } from '../../contracts/ids.ts';
+import { SERVICE_SUFFIX } from '../../contracts/services.ts';
 import { cleanText } from '../../kernel/clean-text.ts';
 import { type IpAddress, parseAddress } from '../../kernel/ip-address.ts';
 import { Connection } from './connection.ts';
@@ -21,6 +22,8 @@ import type { Target } from './target-policy.ts';
 
 const INTERNAL_SUFFIX = '.berth.internal';
 const HTTP_PORT = 80;
+/** What is the tenant's own has no address. */
+const OWN_PEER = { address: '127.0.0.1', family: 4 } as const;
 const MAX_SHOWN_BYTES = 300;
 const limitCodes = new Set(['EAGAIN', 'EMFILE', 'EDQUOT']);
 
@@ -54,9 +57,7 @@ export class BrokeredSandbox implements SandboxEgress {
     const host = usualName(request.host);
     const what = `connect ${host}:${request.port}`;
     return this.#attempt('connect', { what, signal }, async (attempt) => {
-      const connection = host.endsWith(INTERNAL_SUFFIX)
-        ? this.#connectInternal(host, request, attempt)
-        : await this.#connectOut({ ...request, host }, attempt);
+      const connection = await this.#open({ ...request, host }, attempt);
       attempt.account.book.add('egressConnections', 1);
       return connection;
     });
@@ -72,6 +73,25 @@ export class BrokeredSandbox implements SandboxEgress {
   }
 
   // --- connecting
+
+  async #open(request: ConnectRequest, attempt: Attempt): Promise<EgressConnection> {
+    const { host } = request;
+    if (host.endsWith(SERVICE_SUFFIX)) return this.#connectService(request, attempt);
+    if (host.endsWith(INTERNAL_SUFFIX)) return this.#connectInternal(request, attempt);
+    return this.#connectOut(request, attempt);
+  }
+
+  /** As with functions: a tenant's services are its own, and nobody else's have a name here. */
+  async #connectService(
+    { host, port }: ConnectRequest,
+    { account, signal }: Attempt,
+  ): Promise<EgressConnection> {
+    const { tenant } = this.#caller;
+    const service = host.slice(0, -SERVICE_SUFFIX.length);
+    const call = { tenant, service, port };
+    const stream = await within(signal, this.#broker.options.connectService(call, signal));
+    return this.#hold({ stream, peer: OWN_PEER, account, refusal: () => null });
+  }
 
   async #connectOut(request: ConnectRequest, { account, signal }: Attempt): Promise<EgressConnection> {
     const { port } = request;
@@ -90,18 +110,13 @@ export class BrokeredSandbox implements SandboxEgress {
   }
 
   /** Never leaves the process, so no policy is asked: a tenant's functions are its own. */
-  #connectInternal(host: string, { port, hops }: ConnectRequest, { account }: Attempt): EgressConnection {
+  #connectInternal({ host, port, hops }: ConnectRequest, { account }: Attempt): EgressConnection {
     if (port !== HTTP_PORT) throw new EgressError('EACCES', 'own functions are reached by http, on port 80');
     const fn = functionNameSchema.safeParse(host.slice(0, -INTERNAL_SUFFIX.length));
     const { tenant } = this.#caller;
     const stream = fn.success ? this.#broker.options.connectInternal({ tenant, fn: fn.data, hops }) : null;
     if (stream === null) throw new EgressError('ENOTFOUND', `the tenant has no function for ${host}`);
-    return this.#hold({
-      stream,
-      peer: { address: '127.0.0.1', family: 4 },
-      account,
-      refusal: () => null,
-    });
+    return this.#hold({ stream, peer: OWN_PEER, account, refusal: () => null });
   }
 
   #hold(parts: {

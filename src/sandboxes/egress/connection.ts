@@ -1,5 +1,4 @@
 /** One open connection of a tenant: counted, timed out when nothing moves, ended when the tenant may not have it any more. */
-import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { EgressPeer } from '../../contracts/frames.ts';
 import type { Limits } from '../../contracts/limits.ts';
@@ -17,6 +16,14 @@ export interface ConnectionOptions {
   readonly onClose: () => void;
 }
 
+interface Timed {
+  setTimeout(ms: number, onTimeout: () => void): unknown;
+}
+
+function isTimed(stream: Duplex): stream is Duplex & Timed {
+  return 'setTimeout' in stream;
+}
+
 export class Connection implements EgressConnection, Held {
   readonly stream: Duplex;
   readonly peer: EgressPeer;
@@ -28,7 +35,8 @@ export class Connection implements EgressConnection, Held {
     this.stream = stream;
     this.peer = peer;
     account.held.add(this);
-    if (stream instanceof Socket) {
+    // Sockets, and streams to services, which come over HTTP/2.
+    if (isTimed(stream)) {
       const { egressIdleMs } = limits();
       stream.setTimeout(egressIdleMs, () =>
         this.end(new EgressError('ETIMEDOUT', `nothing moved for egressIdleMs (${egressIdleMs} ms)`)),

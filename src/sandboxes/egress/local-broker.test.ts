@@ -59,6 +59,7 @@ beforeEach(() => {
       internal.push(call);
       return call.fn === 'hello' ? new PassThrough() : null;
     },
+    connectService: () => Promise.reject(new Error('no service is asked for here')),
     store: {
       addUsage(entries) {
         if (failStore) return Promise.reject(new Error('the disk is full'));

@@ -26,12 +26,21 @@ export interface InternalCall {
   readonly hops: number;
 }
 
+/** A connection to a service of the tenant, `service` as its code called it. */
+export interface ServiceCall {
+  readonly tenant: TenantId;
+  readonly service: string;
+  readonly port: number;
+}
+
 export interface BrokerOptions extends OperatorLists {
   readonly resolver: Resolver;
   /** Whether an address is one of this host's. */
   readonly isOwnAddress: (address: string) => boolean;
   /** null: there is no such function */
   readonly connectInternal: (call: InternalCall) => Duplex | null;
+  /** A connection to one of the tenant's services. @throws EgressError */
+  readonly connectService: (call: ServiceCall, signal: AbortSignal) => Promise<Duplex>;
   /** connections and look-ups of all tenants at the same time: each takes a descriptor */
   readonly maxConnections: number;
   readonly store: UsageStore;

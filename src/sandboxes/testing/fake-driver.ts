@@ -3,7 +3,7 @@
  * a test plays the kernel: `exit` ends a sandbox, `usages` says what it burns, `failCreates` breaks the host.
  */
 import { BerthError } from '../../contracts/errors.ts';
-import type { SandboxId } from '../../contracts/ids.ts';
+import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import type {
   Driver,
   DriverFacts,
@@ -11,6 +11,7 @@ import type {
   SandboxLimits,
   SandboxSpec,
   SandboxUsage,
+  ServiceSpec,
   StackFrame,
 } from '../../drivers/driver.ts';
 import { factsOf } from '../../drivers/testing/facts.ts';
@@ -45,6 +46,8 @@ export class FakeDriver implements Driver {
   #onExit: (exit: SandboxExit) => void = () => undefined;
   onCreated: (spec: SandboxSpec) => void = () => undefined;
 
+  readonly services: ServiceSpec[] = [];
+  readonly removedVolumes: VolumeId[] = [];
   /** Limits that its sandboxes keep for life. */
   fixedLimits: readonly (keyof SandboxLimits)[] = [];
   refreshed = 0;
@@ -56,6 +59,16 @@ export class FakeDriver implements Driver {
   refresh(): Promise<DriverFacts> {
     this.refreshed += 1;
     return this.facts();
+  }
+
+  startService(spec: ServiceSpec): Promise<void> {
+    this.services.push(spec);
+    return Promise.resolve();
+  }
+
+  removeVolume(volume: VolumeId): Promise<void> {
+    this.removedVolumes.push(volume);
+    return Promise.resolve();
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {

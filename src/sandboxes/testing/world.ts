@@ -16,7 +16,7 @@ import { ownKind } from '../../drivers/facts.ts';
 import { factsOf, type TestFacts } from '../../drivers/testing/facts.ts';
 import { createSandboxes, type SandboxesOptions } from '../local-sandboxes.ts';
 import type { InvocationEvents, Lease, Runnable, Sandboxes } from '../sandboxes.ts';
-import type { ChannelListener } from '../channel-listener.ts';
+import type { ChannelListener } from '../../drivers/channel-listener.ts';
 import type { OpenChannelOptions, SandboxEvent } from '../services.ts';
 import { noEgress } from './no-egress.ts';
 import { FakeChannel, type FakeInvocation } from './fake-channel.ts';

@@ -41,6 +41,7 @@ export const migrations: readonly PartMigration[] = [
   { name: '0001-logs', part: 'logs', up: createLogs },
   { name: '0002-egress', part: 'main', up: addEgress },
   { name: '0003-kinds', part: 'main', up: addKinds },
+  { name: '0004-services', part: 'main', up: addServices },
 ];
 
 /** Those of `parts` as Kysely's Migrator takes them. */
@@ -194,6 +195,21 @@ async function addKinds(db: Kysely<Schema>): Promise<void> {
     .execute();
   await db.schema.alterTable('functions').addColumn('node_range', 'text').execute();
   await db.schema.alterTable('revisions').addColumn('node_range', 'text').execute();
+}
+
+async function addServices(db: Kysely<Schema>): Promise<void> {
+  await db.schema
+    .createTable('services')
+    .addColumn('tenant', 'text', (column) => column.notNull().references('tenants.id').onDelete('cascade'))
+    .addColumn('name', 'text', required)
+    .addColumn('kind', 'text', required)
+    .addColumn('wanted', 'text', required)
+    .addColumn('volume', 'text', required)
+    .addColumn('memory_bytes', 'bigint', required)
+    .addColumn('sealed', 'text', required)
+    .addColumn('created_at', 'bigint', required)
+    .addPrimaryKeyConstraint('services_key', ['tenant', 'name'])
+    .execute();
 }
 
 async function createLogs(db: Kysely<Schema>, types: SchemaTypes): Promise<void> {

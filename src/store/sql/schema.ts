@@ -108,6 +108,19 @@ export interface UsageTable {
   amount: number;
 }
 
+export interface ServicesTable {
+  tenant: string;
+  name: string;
+  kind: string;
+  /** `running`, `stopped`, or `deleting`: its volume is being removed */
+  wanted: string;
+  volume: string;
+  memory_bytes: number;
+  /** the password */
+  sealed: string;
+  created_at: number;
+}
+
 export interface StoreFactsTable {
   name: string;
   value: string;
@@ -135,6 +148,7 @@ export interface Schema {
   tenant_keys: TenantKeysTable;
   platform_keys: PlatformKeysTable;
   revoked_tokens: RevokedTokensTable;
+  services: ServicesTable;
   store_facts: StoreFactsTable;
   usage: UsageTable;
   logs: LogsTable;

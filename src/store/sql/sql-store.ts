@@ -5,6 +5,7 @@ import type { StoreContext } from './context.ts';
 import { functionStore } from './functions.ts';
 import { keyStore } from './keys.ts';
 import { logStore } from './logs.ts';
+import { serviceStore } from './services.ts';
 import { tenantStore } from './tenants.ts';
 import { usageStore } from './usage.ts';
 
@@ -16,6 +17,7 @@ export function sqlStore(context: StoreContext): Store {
     ...keyStore(context),
     ...logStore(context),
     ...usageStore(context),
+    ...serviceStore(context),
     onChange: (listener) => writer.onChange(listener),
     async ping() {
       await sql`select 1`.execute(db);

@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { removeTree } from '../kernel/tree-removal.ts';
 
 export interface ChannelListener {
   /** The one connection. Rejects when the listener is closed before. */
@@ -37,6 +38,16 @@ export async function listenForSandbox(dir: string): Promise<ChannelListener> {
     server.listen({ path, backlog: 1 }, resolve);
   });
   return { connection, close: () => void server.close() };
+}
+
+/** Removes what `listenForSandbox` made. @throws Error when that cannot be done, and it is nobody else's business */
+export async function removeChannelDir(runDir: string, dir: string): Promise<void> {
+  try {
+    await removeTree(runDir, dir);
+  } catch (error) {
+    // The driver's supervisor has taken it over, and removes it.
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+  }
 }
 
 function firstConnection(server: Server): Promise<Socket> {

@@ -1,0 +1,86 @@
+/** The calls about volumes. */
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { z } from 'zod';
+import { tarArchive, type TarEntry } from '../image/tar.ts';
+import { type EngineClient, isNotFound } from './engine-client.ts';
+
+/** Some 130 MB go over the socket and onto the disk. */
+const FILL_MS = 120_000;
+/** Where a volume is while it is filled. */
+const FOLDER = 'content';
+const REMOVE_CONTAINER = { force: 'true', v: 'false' };
+
+const volumeSchema = z.object({ Name: z.string(), Labels: z.record(z.string(), z.string()).nullish() });
+const listSchema = z.object({ Volumes: z.array(volumeSchema).nullish() });
+
+export interface ListedVolume {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export class EngineVolumes {
+  readonly #engine: EngineClient;
+
+  constructor(engine: EngineClient) {
+    this.#engine = engine;
+  }
+
+  /** One that is there already stays as it is. @returns the labels that it has */
+  async ensure(name: string, labels: Readonly<Record<string, string>>): Promise<ListedVolume['labels']> {
+    const answer = await this.#engine.call({
+      method: 'POST',
+      path: '/volumes/create',
+      json: { Name: name, Labels: labels },
+    });
+    return volumeSchema.parse(answer).Labels ?? {};
+  }
+
+  async list(label: string): Promise<readonly ListedVolume[]> {
+    const query = { filters: JSON.stringify({ label: [label] }) };
+    const answer = await this.#engine.call({ method: 'GET', path: '/volumes', query });
+    return (listSchema.parse(answer).Volumes ?? []).map(({ Name, Labels }) => ({
+      name: Name,
+      labels: Labels ?? {},
+    }));
+  }
+
+  /** Idempotent. @throws EngineError when a container has it */
+  async remove(name: string): Promise<void> {
+    try {
+      await this.#engine.call({ method: 'DELETE', path: `/volumes/${name}` });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  /**
+   * Puts files into a volume, over those that are there: through a container of `image` that has it and never runs.
+   * @param entriesBelow the folder that stands for the volume; an entry for the folder itself sets owner and mode
+   */
+  async fill(
+    volume: string,
+    image: string,
+    entriesBelow: (folder: string) => readonly TarEntry[],
+  ): Promise<void> {
+    const name = `berth-fill-${randomBytes(8).toString('hex')}`;
+    const Mounts = [{ Type: 'volume', Source: volume, Target: `/volume/${FOLDER}` }];
+    await this.#engine.call({
+      method: 'POST',
+      path: '/containers/create',
+      query: { name },
+      json: { Image: image, NetworkDisabled: true, HostConfig: { NetworkMode: 'none', Mounts } },
+    });
+    try {
+      await this.#engine.call({
+        method: 'PUT',
+        path: `/containers/${name}/archive`,
+        query: { path: '/volume' },
+        body: Readable.from(tarArchive(entriesBelow(FOLDER))),
+        deadlineMs: FILL_MS,
+      });
+    } finally {
+      await this.#engine.call({ method: 'DELETE', path: `/containers/${name}`, query: REMOVE_CONTAINER });
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/** The volumes of services: what each keeps, with the user that it belongs to, and the one that holds the keeper. */
+import type { VolumeId } from '../../contracts/ids.ts';
+import type { DriverLog } from '../driver-log.ts';
+import type { UidRange } from '../uid-pool.ts';
+import { containerLabels } from './container-config.ts';
+import type { EngineVolumes } from './engine-volumes.ts';
+import type { KeeperFiles } from './keeper-files.ts';
+
+/** Labels of a volume besides the instance's. */
+const volumeLabels = { uid: 'berth.uid', keeper: 'berth.keeper' } as const;
+const OWNER_MODE = 0o700;
+
+export interface ServiceVolumesOptions {
+  readonly volumes: EngineVolumes;
+  readonly instance: string;
+  /** An image of ours, to fill volumes through. */
+  readonly image: string;
+  readonly uids: UidRange;
+  /** Not root: all that connects to the platform has its own user. */
+  readonly ownUid: number | null;
+  readonly log: DriverLog;
+}
+
+export interface DataVolume {
+  readonly name: string;
+  /** Of all that the service does, for as long as the volume is there. */
+  readonly uid: number;
+}
+
+export class ServiceVolumes {
+  readonly #options: ServiceVolumesOptions;
+  #last: Promise<unknown> = Promise.resolve();
+  #keeper: { readonly hash: string; readonly name: Promise<string> } | null = null;
+
+  constructor(options: ServiceVolumesOptions) {
+    this.#options = options;
+  }
+
+  /** Made when it is not there. One at a time, so that no two get the same user. */
+  data(volume: VolumeId): Promise<DataVolume> {
+    const made = this.#last.then(() => this.#data(volume));
+    this.#last = made.catch(() => undefined);
+    return made;
+  }
+
+  remove(volume: VolumeId): Promise<void> {
+    return this.#options.volumes.remove(this.#nameOf(volume));
+  }
+
+  /** @returns the name of the volume that holds these files. Written at the first use after each start. */
+  keeper(files: KeeperFiles): Promise<string> {
+    if (this.#keeper?.hash !== files.hash) {
+      const name = this.#fillKeeper(files).catch((error: unknown) => {
+        this.#keeper = null;
+        throw error;
+      });
+      this.#keeper = { hash: files.hash, name };
+    }
+    return this.#keeper.name;
+  }
+
+  /** No container has it any more. @throws EngineError */
+  async removeKeeper(): Promise<void> {
+    const name = await this.#keeper?.name.catch(() => null);
+    this.#keeper = null;
+    if (typeof name === 'string') await this.#options.volumes.remove(name);
+  }
+
+  #nameOf(volume: VolumeId): string {
+    return `berth-${this.#options.instance}-${volume}`;
+  }
+
+  async #data(volume: VolumeId): Promise<DataVolume> {
+    const { volumes, instance, image, ownUid } = this.#options;
+    const name = this.#nameOf(volume);
+    const all = await volumes.list(volumeLabels.uid);
+    const present = all.find((one) => one.name === name);
+    const free = String(present?.labels[volumeLabels.uid] ?? ownUid ?? this.#freeUid(all.map(uidOf)));
+    const labels = await volumes.ensure(name, {
+      [containerLabels.instance]: instance,
+      [volumeLabels.uid]: free,
+    });
+    const uid = Number(labels[volumeLabels.uid]);
+    // Each time: a start that was cut off may have left it without its owner.
+    await volumes.fill(name, image, (folder) => [
+      { path: folder, mode: OWNER_MODE, content: { kind: 'directory' }, owner: uid },
+    ]);
+    return { name, uid };
+  }
+
+  /** @throws RangeError when there is none left */
+  #freeUid(taken: readonly number[]): number {
+    const { first, count } = this.#options.uids;
+    const used = new Set(taken);
+    for (let uid = first; uid < first + count; uid++) if (!used.has(uid)) return uid;
+    throw new RangeError(`all ${count} users for services are taken`);
+  }
+
+  async #fillKeeper({ hash, entries }: KeeperFiles): Promise<string> {
+    const { volumes, instance, image, log } = this.#options;
+    const name = `berth-${instance}-keeper-${hash}`;
+    const own = { [containerLabels.instance]: instance };
+    await volumes.ensure(name, { ...own, [volumeLabels.keeper]: hash });
+    await volumes.fill(name, image, entries);
+    for (const one of await volumes.list(volumeLabels.keeper)) {
+      if (one.name === name || one.labels[containerLabels.instance] !== instance) continue;
+      await volumes.remove(one.name).catch((error: unknown) => {
+        log.warn({ volume: one.name, err: error }, 'an old volume of the keeper was not removed');
+      });
+    }
+    return name;
+  }
+}
+
+function uidOf({ labels }: { readonly labels: Readonly<Record<string, string>> }): number {
+  return Number(labels[volumeLabels.uid]);
+}

@@ -1,0 +1,106 @@
+/**
+ * The platform's end of the connection that a service's keeper makes: a client of HTTP/2, whose streams carry connections
+ * to the service. What comes over it is hostile: whoever may run programs in the service's container may speak here.
+ */
+import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import type { ServiceStart } from '../contracts/services.ts';
+
+const WINDOW_BYTES = 1024 * 1024;
+const MAX_SESSION_MEGABYTES = 64;
+const MAX_HEADERS = 16;
+const MAX_ENDING_CHARACTERS = 100;
+const OK = 200;
+/** A name for the one place where a stream can lead. */
+const AUTHORITY = 'service';
+
+/** The keeper, or the service behind it, did not do what it was asked; the message may be shown to the tenant. */
+export class ServiceChannelError extends Error {
+  override readonly name = 'ServiceChannelError';
+}
+
+export interface StartedService {
+  /** What it writes: hostile text. Has to be read, or the service stops writing. */
+  readonly output: Duplex;
+  /** How it ended, when it has said so: `exit code 1`. */
+  readonly ending: () => string | null;
+}
+
+export class ServiceChannel {
+  readonly #session: ClientHttp2Session;
+  readonly #closed = Promise.withResolvers<void>();
+
+  /** @param socket of the keeper; belongs to the channel from now on */
+  constructor(socket: Duplex) {
+    this.#session = connect(`http://${AUTHORITY}`, {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+      maxSessionMemory: MAX_SESSION_MEGABYTES,
+      maxHeaderListPairs: MAX_HEADERS,
+      maxReservedRemoteStreams: 0,
+    });
+    this.#session.setLocalWindowSize(WINDOW_BYTES);
+    // Its end, in whatever way, is the end of the service.
+    this.#session.on('error', () => this.#session.destroy());
+    this.#session.once('close', () => this.#closed.resolve());
+  }
+
+  /** Resolves when the keeper is gone. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  get isClosed(): boolean {
+    return this.#session.closed || this.#session.destroyed;
+  }
+
+  /** Resolves when the program has been started. @throws ServiceChannelError */
+  async start(start: ServiceStart, signal: AbortSignal): Promise<StartedService> {
+    const stream = this.#request({ ':method': 'POST', ':path': '/start' });
+    let ending: string | null = null;
+    stream.on('trailers', (headers: IncomingHttpHeaders) => {
+      ending = String(headers['ending'] ?? '').slice(0, MAX_ENDING_CHARACTERS);
+    });
+    stream.end(JSON.stringify(start));
+    await answered(stream, signal);
+    return { output: stream, ending: () => ending };
+  }
+
+  /** A connection to the service's port. @throws ServiceChannelError when it does not listen */
+  async connect(signal: AbortSignal): Promise<Duplex> {
+    const stream = this.#request({ ':method': 'CONNECT', ':authority': AUTHORITY });
+    await answered(stream, signal);
+    return stream;
+  }
+
+  close(): void {
+    this.#session.destroy();
+  }
+
+  #request(headers: Record<string, string>): ReturnType<ClientHttp2Session['request']> {
+    if (this.isClosed) throw new ServiceChannelError('the service has ended');
+    const stream = this.#session.request(headers, { endStream: false });
+    // Told by its end; who uses the stream listens as well.
+    stream.on('error', () => stream.destroy());
+    return stream;
+  }
+}
+
+function answered(stream: ReturnType<ClientHttp2Session['request']>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => void stream.close(constants.NGHTTP2_CANCEL);
+    const settle = (): void => signal.removeEventListener('abort', onAbort);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    stream.once('close', () => {
+      settle();
+      reject(new ServiceChannelError('the service does not answer'));
+    });
+    stream.once('response', (headers) => {
+      settle();
+      if (headers[':status'] === OK) return resolve();
+      stream.close(constants.NGHTTP2_CANCEL);
+      reject(new ServiceChannelError('the service does not listen'));
+    });
+  });
+}

@@ -1,0 +1,262 @@
+/** Services over the real keeper and a real store; what the driver would put into a container is a process here. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { BerthError } from '../contracts/errors.ts';
+import { serviceNameSchema, tenantIdSchema, volumeIdSchema } from '../contracts/ids.ts';
+import type { ServiceRecord } from '../contracts/model.ts';
+import { serviceKindsSchema, type ServiceKinds } from '../contracts/services.ts';
+import { listenForSandbox } from '../drivers/channel-listener.ts';
+import { newSandboxId } from '../drivers/new-sandbox-id.ts';
+import { systemClock } from '../kernel/clock.ts';
+import { buildKeeperBundle } from '../modules/runtime-bundle.ts';
+import { MasterKey } from '../store/master-key.ts';
+import { openSqliteStore } from '../store/sqlite/open-sqlite-store.ts';
+import type { Store } from '../store/store.ts';
+import { ServiceRefusal, type Services } from './services.ts';
+import { createServices } from './tenant-services.ts';
+import { KeeperDriver } from './testing/keeper-driver.ts';
+
+const [acme, globex] = [tenantIdSchema.parse('acme'), tenantIdSchema.parse('globex')];
+const cache = serviceNameSchema.parse('cache');
+const never = new AbortController().signal;
+/** Says its environment and input when it is asked, ends when it is told to; a SIGTERM ends it in order. */
+const program = `
+  let input = ''; process.stdin.on('data', (text) => (input += text));
+  console.log('it begins');
+  process.on('SIGTERM', () => process.exit(0));
+  require('net').createServer((socket) => socket.on('error', () => {}).on('data', (data) => {
+    if (String(data) === 'die') { console.error('a last word'); process.exit(3); }
+    socket.write(JSON.stringify({ word: process.env.WORD, input, echo: String(data) }));
+  })).listen(Number(process.argv[1]), '127.0.0.1');`;
+
+let keeperFile: string;
+let outDir: string;
+let dir: string;
+let port: number;
+let kinds: ServiceKinds;
+let store: Store;
+let driver: KeeperDriver;
+let services: Services;
+let warnings: { facts: object; text: string }[];
+
+beforeAll(async () => {
+  outDir = mkdtempSync(join(tmpdir(), 'berth-keeper-'));
+  keeperFile = await buildKeeperBundle({ outDir });
+});
+afterAll(() => rmSync(outDir, { recursive: true }));
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'berth-services-'));
+  port = await freePort();
+  kinds = serviceKindsSchema.parse({
+    words: {
+      image: 'words',
+      port,
+      dataPath: '/data',
+      env: { WORD: '{password}' },
+      input: '{halfMemoryBytes}',
+      url: 'words://{password}@{host}:{port}',
+    },
+  });
+  const log = { info: () => undefined, warn: note, error: note };
+  store = await openSqliteStore({
+    dir,
+    masterKey: new MasterKey(Buffer.alloc(32, 1)),
+    clock: systemClock,
+    log,
+  });
+  for (const id of [acme, globex]) await store.createTenant({ id, name: id, limits: {} });
+  driver = new KeeperDriver({ keeperFile, port, program });
+  warnings = [];
+  services = open();
+});
+afterEach(async () => {
+  await services.close();
+  await store.close();
+  rmSync(dir, { recursive: true });
+});
+
+function note(facts: object, text: string): void {
+  warnings.push({ facts, text });
+}
+
+function open(options: { readonly kinds?: ServiceKinds } = {}): Services {
+  const log = { info: () => undefined, warn: note, error: note };
+  const parts = { driver, store, listen: listenForSandbox, newId: newSandboxId, clock: systemClock, log };
+  return createServices({ ...parts, runDir: dir, kinds: options.kinds ?? kinds });
+}
+
+function record(change: Partial<ServiceRecord> = {}): ServiceRecord {
+  return {
+    tenant: acme,
+    name: cache,
+    kind: 'words',
+    wanted: 'running',
+    volume: volumeIdSchema.parse(`v${'b'.repeat(20)}`),
+    memoryBytes: 1_000,
+    password: 'secret',
+    createdAt: 1,
+    ...change,
+  };
+}
+
+async function say(text: string, tenant = acme): Promise<unknown> {
+  const connection = await services.connect({ tenant, service: cache, port }, never);
+  try {
+    connection.write(text);
+    const [answer] = await new Promise<[Buffer]>((resolve, reject) => {
+      connection.once('data', (data: Buffer) => resolve([data]));
+      connection.once('error', reject).once('close', () => reject(new Error('it was closed')));
+    });
+    return JSON.parse(answer.toString()) as unknown;
+  } finally {
+    connection.destroy();
+  }
+}
+
+async function refusal(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof ServiceRefusal || error instanceof BerthError) return error.code;
+  return String(error);
+}
+
+const stateOf = async (): Promise<string | undefined> => (await services.list(acme))[0]?.state;
+
+describe('a service', () => {
+  it('runs with its password and input when it is there, and is its tenant’s alone', async () => {
+    const { state } = await services.create(record(), 1);
+    expect(state).toBe('running');
+    expect(driver.started).toMatchObject([{ kind: 'words', isolation: 'standard', memoryBytes: 1_000 }]);
+    expect(await say('hello')).toEqual({ word: 'secret', input: '500', echo: 'hello' });
+    expect(await refusal(say('hello', globex))).toBe('ENOTFOUND');
+    const call = { tenant: acme, service: 'cache', port: port + 1 };
+    expect(await refusal(services.connect(call, never))).toBe('ECONNREFUSED');
+    expect(await services.secretsOf(acme)).toEqual({
+      CACHE_URL: `words://secret@cache.service.berth.internal:${port}`,
+      CACHE_HOST: 'cache.service.berth.internal',
+      CACHE_PORT: String(port),
+      CACHE_PASSWORD: 'secret',
+    });
+    expect(await services.secretsOf(globex)).toEqual({});
+  });
+
+  it('that does not start leaves nothing, and what it wrote is told', async () => {
+    driver.program = [process.execPath, '-e', 'console.error("no such folder"); process.exit(7)'];
+    const error = await services.create(record(), 1).catch((reason: unknown) => reason);
+    expect(String(error)).toMatch(/"cache" did not start: it wrote "no such folder\n?.*exit code 7"/s);
+    expect(driver.removedVolumes).toEqual([record().volume]);
+    expect([await services.list(acme), driver.live.size]).toEqual([[], 0]);
+    driver.program = [process.execPath, '-e', program];
+    await services.create(record(), 1);
+  });
+
+  it('that cannot be made is refused with the reason', async () => {
+    driver.problem = new BerthError('SERVICE_IMAGE_MISSING');
+    const error = await services.create(record(), 1).catch((reason: unknown) => reason);
+    expect(String(error)).toMatch(/does not have the image "words"/);
+    driver.problem = new BerthError('SERVICES_UNAVAILABLE');
+    expect(await refusal(services.create(record(), 1))).toBe('SERVICES_UNAVAILABLE');
+    expect(await services.list(acme)).toEqual([]);
+  });
+
+  it('stops and starts again, and who connects meanwhile is refused', async () => {
+    await services.create(record(), 1);
+    expect((await services.stop(acme, cache)).state).toBe('stopped');
+    expect(driver.live.size).toBe(0);
+    expect(await refusal(say('x'))).toBe('ECONNREFUSED');
+    expect((await services.start(acme, cache)).state).toBe('running');
+    expect(await say('again')).toMatchObject({ echo: 'again' });
+    expect(driver.removedVolumes).toEqual([]);
+    expect(new Set(driver.started.map(({ volume }) => volume)).size).toBe(1);
+  });
+
+  it('that ends by itself is started again, and the log has its last words', async () => {
+    await services.create(record(), 1);
+    await say('die').catch(() => undefined);
+    await vi.waitFor(async () => expect(await say('alive')).toMatchObject({ echo: 'alive' }), {
+      timeout: 20_000,
+      interval: 50,
+    });
+    expect(driver.started).toHaveLength(2);
+    expect(JSON.stringify(warnings)).toContain('a last word');
+  });
+
+  it('rests while its tenant is suspended', async () => {
+    await services.create(record(), 1);
+    await store.updateTenant(acme, { state: 'suspended' });
+    await services.settle(acme);
+    expect([await stateOf(), driver.live.size]).toEqual(['stopped', 0]);
+    await store.updateTenant(acme, { state: 'active', isolation: 'hardened' });
+    await services.settle(acme);
+    await vi.waitFor(async () => expect(await stateOf()).toBe('running'), { timeout: 20_000 });
+    expect(driver.started.at(-1)?.isolation).toBe('hardened');
+  });
+
+  it('is deleted with its volume; its name is free then', async () => {
+    await services.create(record(), 1);
+    await services.remove(acme, cache);
+    expect([driver.live.size, driver.removedVolumes]).toEqual([0, [record().volume]]);
+    expect(await refusal(services.remove(acme, cache))).toBe('NOT_FOUND');
+    expect(await services.secretsOf(acme)).toEqual({});
+    await services.create(record({ password: 'another' }), 1);
+    expect(await say('x')).toMatchObject({ word: 'another' });
+  });
+});
+
+describe('after a restart', () => {
+  it('what should run runs, and who connects while it starts waits for it', async () => {
+    await services.create(record(), 1);
+    await services.close();
+    expect(driver.live.size).toBe(0);
+    services = open();
+    await services.open();
+    expect(await say('here')).toMatchObject({ word: 'secret', echo: 'here' });
+  });
+
+  it('what was stopped stays so, and what was being deleted is deleted', async () => {
+    await services.create(record(), 2);
+    await services.stop(acme, cache);
+    const doomed = record({
+      name: serviceNameSchema.parse('doomed'),
+      volume: volumeIdSchema.parse(`v${'c'.repeat(20)}`),
+    });
+    await store.addService(doomed, 2);
+    await store.setServiceWanted(acme, doomed.name, 'deleting');
+    await services.close();
+    services = open();
+    await services.open();
+    await vi.waitFor(() => expect(driver.removedVolumes).toEqual([doomed.volume]));
+    await vi.waitFor(async () =>
+      expect((await services.list(acme)).map(({ state }) => state)).toEqual(['stopped']),
+    );
+    expect(driver.live.size).toBe(0);
+  });
+
+  it('one whose kind the operator took away keeps what it has, does not run, and says why', async () => {
+    await services.create(record(), 1);
+    await services.close();
+    services = open({ kinds: {} });
+    await services.open();
+    expect(await services.list(acme)).toMatchObject([
+      { state: 'failed', reason: expect.stringContaining('"words"') },
+    ]);
+    expect(await refusal(services.start(acme, cache))).toBe('SERVICE_KIND_UNKNOWN');
+    expect(driver.removedVolumes).toEqual([]);
+    await services.remove(acme, cache);
+    expect(driver.removedVolumes).toEqual([record().volume]);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port: free } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return free;
+}
