@@ -378,6 +378,7 @@ function fill(path: string, tenant: string): string {
     .replace(':fn', 'hello')
     .replace(':revision', `r${'0'.repeat(24)}`)
     .replace(':secret', 'A')
+    .replace(':service', 'redis')
     .replace(':key', 'k1')
     .replace(':kid', 'k1');
 }
