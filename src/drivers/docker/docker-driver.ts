@@ -29,6 +29,7 @@ import {
 } from './docker-ground.ts';
 import type { DockerOptions } from './docker-options.ts';
 import { type ProbedEngine, probeEngine, type ProbedRuntime } from './docker-probe.ts';
+import { pruneImages } from './image-pruning.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { SERVICE_GRACE_SECONDS, serviceConfig, serviceLimits } from './service-config.ts';
 import { ServiceGround } from './service-ground.ts';
@@ -85,6 +86,7 @@ class DockerDriver implements Driver {
     const architecture = requireArchitecture(ground.info);
     const images = await prepareImages(this.#options, ground.engine, architecture);
     this.#ground = Promise.resolve({ ...ground, images });
+    await this.#prune(ground);
     const probed = await this.#probe();
     const facts = { ...probed.facts, nodeVersions: versionsOf(images) };
     this.#probed = Promise.resolve({ ...probed, facts });
@@ -211,6 +213,16 @@ class DockerDriver implements Driver {
     await this.#records.close();
     this.#ground = null;
     this.#probed = null;
+  }
+
+  /** What is left over costs disk, no more. */
+  async #prune({ engine }: DockerGround): Promise<void> {
+    try {
+      const images = await pruneImages(engine);
+      if (images.length > 0) this.#options.log.info({ images }, 'old sandbox images were removed');
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'old sandbox images were not removed');
+    }
   }
 
   #prepare(): Promise<DockerGround> {

@@ -90,8 +90,9 @@ export function findCurrentImage(engine: EngineClient, major: number): Promise<F
 /** Makes it the current one of its major version, loading it if need be. @returns whether it had to be loaded */
 export async function loadImage(engine: EngineClient, image: SandboxImage): Promise<boolean> {
   const isThere = (await findImage(engine, image.tag)) !== null;
-  if (isThere) await tagAsCurrent(engine, image);
-  else await load(engine, image);
+  if (!isThere) await load(engine, image);
+  // Also of what was loaded with that tag: only so the engine keeps when it was.
+  await tagAsCurrent(engine, image);
   return !isThere;
 }
 
