@@ -11,6 +11,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const argv = process.argv.slice(2);
 /** Of a supervisor that was killed; its server and its sandboxes have ended with it. */
 const RESTARTS = 5;
+/** What Node makes of the sources: the next start has it ready. The supervisor may be root, so only its own user writes here. */
+const compileCache = join(root, 'node_modules/.cache/berth');
 process.exitCode = await start();
 
 async function start() {
@@ -27,7 +29,7 @@ async function start() {
   if (mayUseJail(argv, process.env)) ensureBubblewrap();
   const follow = pathToFileURL(join(root, 'scripts/follow-parent.mjs')).href;
   return runChild(node, ['--import', follow, join(root, 'src/supervisor/main.ts'), ...argv], {
-    env: { ...env, BERTH_FOLLOW_PID: String(process.pid) },
+    env: { NODE_COMPILE_CACHE: compileCache, ...env, BERTH_FOLLOW_PID: String(process.pid) },
     ownSession: true,
     restarts: RESTARTS,
   });

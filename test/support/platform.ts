@@ -50,6 +50,8 @@ export interface DeployOptions {
   readonly sourceMap?: string;
 }
 
+/** As `npm start` has it (scripts/start.mjs). */
+const COMPILE_CACHE = join(projectRoot, 'node_modules/.cache/berth');
 /** Below the ports that the kernel gives away (ip_local_port_range begins at 32768): none is taken between our look and the platform's. */
 const FIRST_PORT = 20_000;
 const PORTS = 12_000;
@@ -158,7 +160,7 @@ export class TestPlatform {
     await requireTestDriver();
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'berth-test-')));
     const platform = new TestPlatform(await freePort(), dataDir, {
-      env: { ...driverEnvironment(), ...env },
+      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...driverEnvironment(), ...env },
       program: options.program ?? SUPERVISOR,
     });
     await platform.restart();
