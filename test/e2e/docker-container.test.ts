@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { engineHost, reasonToSkipDocker } from '../contract/docker-engine.ts';
 import { eventually, freePort, projectRoot } from '../support/platform.ts';
+import { buildServiceImages, serviceSettings } from '../support/service-images.ts';
 
 const run = promisify(execFile);
 const reason = await reasonToSkipDocker('runc');
@@ -20,6 +21,7 @@ async function docker(...args: string[]): Promise<string> {
 describe.skipIf(reason !== null)('Berth as a container', () => {
   let url: string;
   beforeAll(async () => {
+    await buildServiceImages();
     await run('bash', ['scripts/base-image.sh', base], {
       cwd: projectRoot,
       env: { ...process.env, DOCKER_HOST: engineHost },
@@ -31,6 +33,7 @@ describe.skipIf(reason !== null)('Berth as a container', () => {
       'HOST=127.0.0.1',
       `PORT=${port}`,
       'BERTH_ACCEPT_GAPS=user-namespace,dies-with-platform',
+      `BERTH_SERVICES=${serviceSettings}`,
     ];
     const socket = `${engineHost.replace('unix://', '')}:/var/run/docker.sock`;
     const options = ['--init', '--name', name, '--network', 'host', '--volume', socket];
@@ -60,6 +63,23 @@ describe.skipIf(reason !== null)('Berth as a container', () => {
     await docker('exec', name, 'sh', '-c', deploy);
     const response = await fetch(`${url}/run/acme/hi`);
     expect(await response.text()).toBe(`from ${process.version}`);
+  });
+
+  it('gives a tenant a Redis of its own, in another container beside it', async () => {
+    await berth('service', 'create', 'redis', '--tenant', 'acme');
+    const source = `import net from 'node:net';
+      export default (request, env) => new Promise((resolve) => {
+        const socket = net.connect(Number(env.REDIS_PORT), env.REDIS_HOST);
+        let answer = '';
+        socket.on('data', (data) => (answer += data)).on('end', () => resolve(new Response(answer)));
+        socket.on('error', (error) => resolve(new Response(String(error))));
+        socket.write('AUTH ' + env.REDIS_PASSWORD + '\\r\\nINCR calls\\r\\nQUIT\\r\\n');
+      });`;
+    const shell = `node bin/berth.mjs deploy - --tenant acme --name redis --url ${url} <<'JS'\n${source}\nJS`;
+    await docker('exec', name, 'sh', '-c', shell);
+    for (const calls of [1, 2])
+      expect(await (await fetch(`${url}/run/acme/redis`)).text()).toBe(`+OK\r\n:${calls}\r\n+OK\r\n`);
+    await berth('service', 'rm', 'redis', '--tenant', 'acme');
   });
 
   it('leaves no sandbox behind when it stops', async () => {
