@@ -9,6 +9,8 @@ export const SERVICE_SUFFIX = '.service.berth.internal';
 
 /** Open at the same time to one service, of all sandboxes of its tenant. */
 export const MAX_SERVICE_CONNECTIONS = 1_000;
+/** What either end may have in memory for them: above a window of HTTP/2 (64 KiB) for each. */
+export const SERVICE_SESSION_MEGABYTES = 128;
 
 const KIND = /^[a-z][a-z0-9-]{0,30}$/;
 const MAX_TEXT_CHARACTERS = 4_096;

@@ -8,10 +8,13 @@ import {
 } from 'node:http2';
 import { connect } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
-import { MAX_SERVICE_CONNECTIONS, type ServiceStart } from '../contracts/services.ts';
+import {
+  MAX_SERVICE_CONNECTIONS,
+  SERVICE_SESSION_MEGABYTES,
+  type ServiceStart,
+} from '../contracts/services.ts';
 
 const LOOPBACK = '127.0.0.1';
-const WINDOW_BYTES = 1024 * 1024;
 const MAX_START_BYTES = 1024 * 1024;
 const STARTED = 200;
 const IS_STARTED_ALREADY = 409;
@@ -33,7 +36,8 @@ export interface KeptService {
 
 export function keepService({ connection, port, command }: KeptService): void {
   const session = performServerHandshake(connection, {
-    settings: { initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: MAX_SERVICE_CONNECTIONS },
+    settings: { maxConcurrentStreams: MAX_SERVICE_CONNECTIONS },
+    maxSessionMemory: SERVICE_SESSION_MEGABYTES,
   });
   let child: ChildProcess | null = null;
   let stopSignal: NodeJS.Signals = 'SIGTERM';

@@ -20,6 +20,7 @@ export class LiveService {
   readonly #options: LiveServiceOptions;
   #record: ServiceRecord;
   #run: ServiceRun | null = null;
+  #startingRun: ServiceRun | null = null;
   #state: ServiceState = 'stopped';
   #reason: string | null = null;
   /** One change after the other. */
@@ -55,6 +56,7 @@ export class LiveService {
   /** Resolves when it runs as the record and its tenant want it. @throws BerthError when it should run and does not start */
   settle(): Promise<void> {
     this.#cancelRetry();
+    if (this.#record.wanted !== 'running') this.#startingRun?.abort();
     // From now on who connects waits.
     if (this.#record.wanted === 'running' && this.#state !== 'running') this.#state = 'starting';
     const settled = this.#inTurn(() => this.#settle());
@@ -85,6 +87,7 @@ export class LiveService {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelRetry();
+    this.#startingRun?.abort();
     await this.#inTurn(() => this.#end());
   }
 
@@ -110,11 +113,14 @@ export class LiveService {
     const { definition } = this.#options;
     const run = new ServiceRun(this.#options, { record: this.#record, definition, isolation });
     [this.#state, this.#reason] = ['starting', null];
+    this.#startingRun = run;
     try {
       await run.start();
     } catch (error) {
       [this.#state, this.#reason] = ['failed', error instanceof Error ? error.message : String(error)];
       throw error;
+    } finally {
+      this.#startingRun = null;
     }
     [this.#run, this.#state] = [run, 'running'];
     void this.#watch(run);

@@ -4,10 +4,8 @@
  */
 import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import type { ServiceStart } from '../contracts/services.ts';
+import { SERVICE_SESSION_MEGABYTES, type ServiceStart } from '../contracts/services.ts';
 
-const WINDOW_BYTES = 1024 * 1024;
-const MAX_SESSION_MEGABYTES = 64;
 const MAX_HEADERS = 16;
 const MAX_ENDING_CHARACTERS = 100;
 const OK = 200;
@@ -34,12 +32,11 @@ export class ServiceChannel {
   constructor(socket: Duplex) {
     this.#session = connect(`http://${AUTHORITY}`, {
       createConnection: () => socket,
-      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-      maxSessionMemory: MAX_SESSION_MEGABYTES,
+      settings: { enablePush: false },
+      maxSessionMemory: SERVICE_SESSION_MEGABYTES,
       maxHeaderListPairs: MAX_HEADERS,
       maxReservedRemoteStreams: 0,
     });
-    this.#session.setLocalWindowSize(WINDOW_BYTES);
     // Its end, in whatever way, is the end of the service.
     this.#session.on('error', () => this.#session.destroy());
     this.#session.once('close', () => this.#closed.resolve());

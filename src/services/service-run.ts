@@ -25,6 +25,8 @@ const READY_LOOK_MS = 50;
 const DESTROY_MS = 30_000;
 const DESTROY_ATTEMPTS = 3;
 const MAX_SAID_BYTES = 2_048;
+/** Between two pieces of what it writes (64 KiB at most): it costs the platform little, however much it is. */
+const OUTPUT_PAUSE_MS = 20;
 
 export interface ServiceLog {
   info(facts: object, text: string): void;
@@ -86,6 +88,11 @@ export class ServiceRun {
     }
   }
 
+  /** It is not wanted any more: `start` fails at once. */
+  abort(): void {
+    this.#abort.abort();
+  }
+
   /** Resolves when it has ended, by whomever. Not before `start` has resolved. */
   async ended(): Promise<void> {
     await this.#channel?.closed;
@@ -115,6 +122,7 @@ export class ServiceRun {
     const { record, definition, isolation } = this.#order;
     const { kind, volume, memoryBytes } = record;
     const listener = await listen(this.#dir);
+    this.#abort.signal.addEventListener('abort', () => listener.close(), { once: true });
     try {
       const spec = { id: this.#id, channelDir: this.#dir, kind, volume, isolation, memoryBytes };
       await driver.startService(spec, this.#abort.signal);
@@ -139,6 +147,8 @@ export class ServiceRun {
     output.setEncoding('utf8');
     output.on('data', (text: string) => {
       this.#said = (this.#said + text).slice(-MAX_SAID_BYTES);
+      output.pause();
+      this.#options.clock.after(OUTPUT_PAUSE_MS, () => output.resume());
     });
   }
 

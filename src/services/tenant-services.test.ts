@@ -28,6 +28,7 @@ const program = `
   console.log('it begins');
   process.on('SIGTERM', () => process.exit(0));
   require('net').createServer((socket) => socket.on('error', () => {}).on('data', (data) => {
+    if (String(data) === 'flood') return socket.write(Buffer.alloc(8 * 1024 * 1024, 'x'));
     if (String(data) === 'die') { console.error('a last word'); process.exit(3); }
     socket.write(JSON.stringify({ word: process.env.WORD, input, echo: String(data) }));
   })).listen(Number(process.argv[1]), '127.0.0.1');`;
@@ -163,6 +164,32 @@ describe('a service', () => {
     driver.problem = new BerthError('SERVICES_UNAVAILABLE');
     expect(await refusal(services.create(record(), 1))).toBe('SERVICES_UNAVAILABLE');
     expect(await services.list(acme)).toEqual([]);
+  });
+
+  it('is not held up by connections that nobody reads', async () => {
+    await services.create(record(), 1);
+    const unread = await Promise.all(
+      Array.from({ length: 20 }, () => services.connect({ tenant: acme, service: cache, port }, never)),
+    );
+    for (const connection of unread) connection.write('flood');
+    await vi.waitFor(
+      () => expect(unread.every(({ readableLength }) => readableLength > 0)).toBe(true),
+      10_000,
+    );
+    expect(await say('through')).toMatchObject({ echo: 'through' });
+    for (const connection of unread) connection.destroy();
+    expect(await say('after')).toMatchObject({ echo: 'after' });
+  });
+
+  it('that does not get ready can be stopped, and does not hold up the end of the platform', async () => {
+    driver.program = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
+    const creating = services.create(record(), 1).catch((error: unknown) => error);
+    await vi.waitFor(() => expect(driver.live.size).toBe(1), 10_000);
+    const started = performance.now();
+    await services.close();
+    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(await creating).toBeInstanceOf(BerthError);
+    expect(driver.live.size).toBe(0);
   });
 
   it('stops and starts again, and who connects meanwhile is refused', async () => {

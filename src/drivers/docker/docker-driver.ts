@@ -40,6 +40,8 @@ const DESTROY_MS = 20_000;
 interface Holding {
   readonly spec: Pick<SandboxSpec, 'id' | 'channelDir'>;
   limits: SandboxLimits;
+  /** Of a service. */
+  readonly volume: VolumeId | null;
   /** Of the pool. */
   uid: number | null;
   sandbox: ContainerSandbox | null;
@@ -109,7 +111,10 @@ class DockerDriver implements Driver {
   }
 
   async startService(spec: ServiceSpec, signal: AbortSignal): Promise<void> {
-    const holding = newHolding(spec, { memoryBytes: spec.memoryBytes, ...serviceLimits });
+    const isInUse = [...this.#holdings.values()].some(({ volume }) => volume === spec.volume);
+    if (isInUse) throw new BerthError('SERVICE_START_FAILED', {}, { cause: 'its volume is in use' });
+    const limits = { memoryBytes: spec.memoryBytes, ...serviceLimits };
+    const holding = newHolding(spec, limits, spec.volume);
     await this.#make(holding, signal, {
       code: 'SERVICE_START_FAILED',
       plan: async (ground) => {
@@ -350,10 +355,11 @@ function newGone(): PromiseWithResolvers<void> {
   return gone;
 }
 
-function newHolding(spec: Holding['spec'], limits: SandboxLimits): Holding {
+function newHolding(spec: Holding['spec'], limits: SandboxLimits, volume: VolumeId | null = null): Holding {
   return {
     spec,
     limits,
+    volume,
     uid: null,
     sandbox: null,
     gone: newGone(),
