@@ -12,7 +12,7 @@ import { UidPool } from '../uid-pool.ts';
 import { DOCKER_UID_RANGE, type DockerOptions } from './docker-options.ts';
 import { EngineClient, EngineError } from './engine-client.ts';
 import { EngineContainers } from './engine-containers.ts';
-import { findCurrentImage, type FoundImage, loadImage } from './engine-images.ts';
+import { findCurrentImage, findImage, type FoundImage, loadImage } from './engine-images.ts';
 
 const VERSION_MS = 5_000;
 const engineArchitectures: Readonly<Record<string, Architecture>> = { x86_64: 'x64', aarch64: 'arm64' };
@@ -118,8 +118,10 @@ async function prepareImage(
   const major = majorOf(nodeVersion);
   const present = await findCurrentImage(engine, major);
   if (present?.runtime === runtimeHash(source.runtimeFile)) return present;
-  await loadImage(engine, describeImage({ ...source, nodeVersion }));
-  const found = await findCurrentImage(engine, major);
+  const image = describeImage({ ...source, nodeVersion });
+  await loadImage(engine, image);
+  // By its own tag: another platform on this engine may have made another one the current one meanwhile.
+  const found = await findImage(engine, image.tag);
   if (found !== null) return found;
   throw new UnusableEngine(`the engine does not keep the image of Node ${nodeVersion}`);
 }
