@@ -308,7 +308,7 @@ export const errorDefinitions = {
     wayOut: 'See what it wrote; a service with more memory may help. Its data is kept.',
   },
   NODE_UNAVAILABLE: {
-    status: 400,
+    status: 409,
     fault: 'tenant',
     retry: false,
     text: 'No sandbox runs a Node.js that satisfies "{range}"; there are {versions}.',

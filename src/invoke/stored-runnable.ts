@@ -51,7 +51,7 @@ export class StoredRunnable implements Runnable {
   readonly tenant: TenantId;
   readonly fn: FunctionName;
   readonly revision: RevisionId;
-  readonly #nodeRange: string | null;
+  readonly nodeRange: string | null;
   readonly #state: TenantState;
   readonly #store: RunnableStore;
   readonly #serviceSecrets: ServiceSecrets;
@@ -62,7 +62,7 @@ export class StoredRunnable implements Runnable {
     this.tenant = fn.tenant;
     this.fn = fn.name;
     this.revision = revision;
-    this.#nodeRange = fn.nodeRange;
+    this.nodeRange = fn.nodeRange;
     this.#state = tenantState;
     this.#store = store;
     this.#serviceSecrets = serviceSecrets;
@@ -79,7 +79,7 @@ export class StoredRunnable implements Runnable {
 
   kind(): SandboxKind {
     const { isolation, nodeVersions } = this.#state;
-    return { isolation, nodeMajor: nodeMajorFor(this.#nodeRange, nodeVersions()) };
+    return { isolation, nodeMajor: nodeMajorFor(this.nodeRange, nodeVersions()) };
   }
 
   /**

@@ -30,6 +30,8 @@ export interface SandboxesOptions extends SandboxServices {
 const DRAIN_LOOK_MS = 20;
 /** How long a rollout waits for the pool of new sandboxes, so that replacements are at hand. */
 const REFILL_MS = 10_000;
+/** Between two attempts to remove what the driver failed to remove. */
+const REMOVE_AGAIN_MS = 10_000;
 /** How long the destruction of all sandboxes may take; then the platform leaves them to the driver's `close`. */
 const REMOVE_ALL_MS = 15_000;
 
@@ -43,6 +45,8 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
   readonly #all = new Map<string, Sandbox>();
   readonly #groups = new Map<string, RunnableGroup>();
   readonly #failing = new Set<RunnableGroup>();
+  /** Sandboxes that the driver could not remove, and when it is asked again. */
+  readonly #stuck = new Map<Sandbox, number>();
   readonly #shares = new Map<TenantId, TenantShare>();
   readonly #counts = { waiting: 0, claimed: 0, inFlight: 0 };
   readonly #moulds: Moulds;
@@ -51,6 +55,8 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
   readonly #reaper: Reaper;
   readonly #places: SourcePlaces;
   #isDraining = false;
+  /** Some sandboxes are of an old mould. */
+  #isRenewing = false;
 
   constructor(options: SandboxesOptions) {
     this.#options = options;
@@ -116,17 +122,38 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
   }
 
   async rollout(): Promise<DriverFacts> {
-    const { driver, clock } = this.#options;
-    const facts = await driver.refresh();
+    const facts = await this.#refreshed();
     this.#moulds.renew(facts);
     this.#supply.renew();
+    const { clock } = this.#options;
     const end = clock.monotonic() + REFILL_MS;
     while (!this.#supply.isFull && !this.#isDraining && clock.monotonic() < end)
       await new Promise<void>((resolve) => {
         clock.after(DRAIN_LOOK_MS, resolve);
       });
-    for (const share of this.#shares.values()) for (const group of share.groups) group.renew();
+    // Those in use are still good: they stay until new ones start.
+    this.#isRenewing = true;
+    if (this.#supply.isFailing) throw new BerthError('SANDBOX_START_FAILED');
+    this.#renewGroups();
     return facts;
+  }
+
+  /** @throws BerthError SANDBOX_START_FAILED when the driver cannot say what there is now; then nothing has changed */
+  async #refreshed(): Promise<DriverFacts> {
+    const { driver, log } = this.#options;
+    try {
+      return await driver.refresh();
+    } catch (error) {
+      log.error({ err: error }, 'a rollout failed: the driver is what it was');
+      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: error });
+    }
+  }
+
+  #renewGroups(): void {
+    let isLeft = false;
+    for (const share of this.#shares.values())
+      for (const group of share.groups) if (group.renew()) isLeft = true;
+    this.#isRenewing = isLeft;
   }
 
   isReady(): boolean {
@@ -186,7 +213,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
 
   loaded(sandbox: Sandbox, form: Form): void {
     this.#supply.loaded(form);
-    sandbox.claimant?.loaded();
+    sandbox.claimant?.loaded(sandbox);
     if (sandbox.openCount > 0) this.#watchdog.begin(sandbox);
   }
 
@@ -215,11 +242,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
     onEvent({ kind: 'ended', tenant: sandbox.runnable?.tenant ?? null, reason: ending.reason });
     sandbox.claimant?.ended(sandbox, ending);
     this.#supply.ended(sandbox, ending);
-  }
-
-  removed(sandbox: Sandbox): void {
-    this.#all.delete(sandbox.id);
-    this.#supply.removed(sandbox);
+    void this.#remove(sandbox);
   }
 
   // --- parts
@@ -274,8 +297,32 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
       group.sweep();
       if (!group.hasFailure) this.#failing.delete(group);
     }
+    if (this.#isRenewing) this.#renewGroups();
+    this.#removeStuck();
     this.#supply.shrink();
     this.#supply.fill();
+  }
+
+  /** Its place on the host is free when nothing of it is left there, however long the driver fails. Never rejects. */
+  async #remove(sandbox: Sandbox): Promise<void> {
+    const { clock, log } = this.#options;
+    try {
+      await sandbox.remove();
+      this.#all.delete(sandbox.id);
+      this.#supply.removed(sandbox);
+    } catch (error) {
+      log.error({ err: error, sandbox: sandbox.id }, 'a sandbox was not removed');
+      this.#stuck.set(sandbox, clock.monotonic() + REMOVE_AGAIN_MS);
+    }
+  }
+
+  #removeStuck(): void {
+    const now = this.#options.clock.monotonic();
+    for (const [sandbox, due] of this.#stuck) {
+      if (due > now) continue;
+      this.#stuck.delete(sandbox);
+      void this.#remove(sandbox);
+    }
   }
 
   /** A sandbox that cannot be removed was logged; the driver's `close` and `recover` are the last resort. */

@@ -1,4 +1,5 @@
 /** What of a sandbox is settled when it is made, and must fit who claims it. Sandboxes of one mould can replace each other. */
+import { BerthError } from '../contracts/errors.ts';
 import type { Limits } from '../contracts/limits.ts';
 import type { DriverFacts, SandboxKind, SandboxLimits } from '../drivers/driver.ts';
 import { heapMbFor, sandboxLimitsOf } from './heap-class.ts';
@@ -38,6 +39,19 @@ export class Moulds {
     const fixed = fixedLimits.map((name) => `${name}=${own[name]}`);
     const key = [this.#generation, kind.isolation, kind.nodeMajor, heapMb, ...fixed].join('/');
     return { key, kind, heapMb, limits: own, fixedLimits };
+  }
+
+  /**
+   * Why no sandbox of this kind can be made here; null when one can. A tenant that was hardened under another driver, or a
+   * function whose Node went with an image, gets none rather than another one.
+   * @param nodeRange what the function asked for, for the words
+   */
+  refusal({ isolation, nodeMajor }: SandboxKind, nodeRange: string | null = null): BerthError | null {
+    const { runtimes, nodeVersions, driver } = this.#facts;
+    if (runtimes[isolation] === null) return new BerthError('ISOLATION_UNAVAILABLE', { isolation, driver });
+    if (nodeVersions.some((version) => Number.parseInt(version, 10) === nodeMajor)) return null;
+    const range = nodeRange ?? String(nodeMajor);
+    return new BerthError('NODE_UNAVAILABLE', { range, versions: nodeVersions.join(', ') });
   }
 
   /** From now on every mould is another one. */

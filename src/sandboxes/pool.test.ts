@@ -275,7 +275,29 @@ describe('a driver that fails', () => {
     expect(world.driver.destroyed).toContain(id);
     expect(world.platformLog).toContain('a sandbox was not destroyed');
   });
+
+  it('keeps its place on the host until it is removed, however long the driver fails; then the place is free', async () => {
+    await using world = await makeWorld({
+      maxSandboxes: 1,
+      pool: { minBlank: 0, maxBlank: 0, startConcurrency: 2 },
+    });
+    const { id, inner } = await invoke(world, makeRunnable('hello', { idleMs: 1_000 }));
+    world.driver.failDestroys = 4;
+    inner.done();
+    await advanceUntil(world, () => world.platformLog.includes('a sandbox was not removed'));
+    const waiting = world.sandboxes.acquire(makeRunnable('next', { queueMs: 60_000 }), never);
+    await settled();
+    expect(world.driver.created).toHaveLength(1);
+    await advanceUntil(world, () => world.driver.destroyed.includes(id));
+    (await waiting).release();
+  });
 });
+
+/** Files are removed in real time meanwhile, so it may take more steps on a busy host. */
+async function advanceUntil(world: World, check: () => boolean): Promise<void> {
+  for (let step = 0; step < 100 && !check(); step++) await world.clock.advance(500);
+  expect(check()).toBe(true);
+}
 
 function loadCount(world: World): number {
   return world.channels.reduce((count, { loads }) => count + loads.length, 0);

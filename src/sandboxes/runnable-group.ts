@@ -32,6 +32,8 @@ export interface GroupOptions {
 
 /** A revision that did not load is not tried again within this time: a broken function must not burn the pool. */
 const FAILURE_MS = 1_000;
+/** Between two attempts to replace a stale sandbox when the new one did not start or load. */
+const RENEW_RETRY_MS = 10_000;
 /** Reading a revision from the store. */
 const READ_MS = 10_000;
 const QUIET: ReadonlySet<Ending['reason']> = new Set([
@@ -55,8 +57,9 @@ export class RunnableGroup implements Claimant {
   #coldSince: number | null = null;
   #failure: { readonly error: BerthError; readonly until: number } | null = null;
   #isRetired = false;
-  /** A sandbox was ordered in place of a stale one. */
-  #replacing = false;
+  /** What comes in place of a stale sandbox: ordered, then claimed, until it has loaded. */
+  #replacement: Order | Sandbox | null = null;
+  #renewableAt = 0;
 
   constructor(options: GroupOptions) {
     this.#options = options;
@@ -70,11 +73,16 @@ export class RunnableGroup implements Claimant {
     return this.#idlest(concurrency)?.lease() ?? null;
   }
 
-  /** @throws BerthError the failure of a load a moment ago, QUEUE_FULL; else as `Sandboxes.acquire` */
+  /** @throws BerthError the failure of a load a moment ago, QUEUE_FULL, that its kind is not to be had; else as `Sandboxes.acquire` */
   wait(signal: AbortSignal): Promise<Lease> {
     const limits = this.runnable.limits();
     const failure = this.#freshFailure();
     if (failure !== null && this.#size === 0) return Promise.reject(failure);
+    const refusal = this.#refusal();
+    if (refusal !== null && this.#size === 0) {
+      this.#checkUnused();
+      return Promise.reject(refusal);
+    }
     this.#coldSince ??= this.#options.services.clock.monotonic();
     this.#scaleFor(this.#waiters.size + 1, limits);
     // Delivered from the pool, with the code at hand: nobody waits at all.
@@ -133,13 +141,17 @@ export class RunnableGroup implements Claimant {
 
   /**
    * What sandboxes are made of has changed. Those of the old mould go one after the other, each when its replacement has
-   * loaded, so that no request waits; the tenant may have one sandbox more than it should meanwhile.
+   * loaded, so that no request waits; the tenant may have one sandbox more than it should meanwhile. Called now and then
+   * until it is done: a replacement may fail. @returns false when nothing of the old mould is left
    */
-  renew(): void {
-    const [next] = this.#stale();
-    if (next === undefined || this.#isRetired || this.#replacing) return;
-    this.#replacing = true;
-    this.#order();
+  renew(): boolean {
+    const { key } = this.#mould();
+    // Where nothing can take their place, they serve on.
+    if (this.#isRetired || this.#refusal() !== null) return false;
+    if (![...this.#open, ...this.#claimed].some((sandbox) => sandbox.mould.key !== key)) return false;
+    const isDue = this.#options.services.clock.monotonic() >= this.#renewableAt;
+    if (this.#replacement === null && isDue && this.#stale().length > 0) this.#order(true);
+    return true;
   }
 
   /** Forgets an old failure; called now and then. */
@@ -154,9 +166,9 @@ export class RunnableGroup implements Claimant {
     return this.#failure !== null;
   }
 
-  loaded(): void {
-    if (this.#replacing) {
-      this.#replacing = false;
+  loaded(sandbox: Sandbox): void {
+    if (sandbox === this.#replacement) {
+      this.#replacement = null;
       this.#stale()[0]?.retire();
       this.renew();
     }
@@ -176,6 +188,7 @@ export class RunnableGroup implements Claimant {
   ended(sandbox: Sandbox, { reason, error }: Ending): void {
     this.#options.counts.claimed -= 1;
     this.share.sandboxes.delete(sandbox);
+    this.#notReplaced(sandbox);
     if (!sandbox.isLoaded && !QUIET.has(reason)) this.#loadFailed(error);
     this.scale();
     this.share.relieve();
@@ -206,6 +219,10 @@ export class RunnableGroup implements Claimant {
 
   #mould(): Mould {
     return this.#options.moulds.of(this.runnable.kind(), this.runnable.limits());
+  }
+
+  #refusal(): BerthError | null {
+    return this.#options.moulds.refusal(this.runnable.kind(), this.runnable.nodeRange);
   }
 
   /** Open ones that new ones would not be like. */
@@ -240,7 +257,9 @@ export class RunnableGroup implements Claimant {
     this.#options.counts.waiting -= 1;
     if (waiter.isQueued) this.share.queued -= 1;
     if (this.#waiters.size > 0) return;
-    this.#cancelOrders();
+    // A replacement was not ordered for those that waited.
+    for (const order of this.#orders)
+      if (order !== this.#replacement || this.#isRetired) this.#cancelOrder(order);
     if (this.#isRetired) this.#retireOpen();
     this.#checkUnused();
   }
@@ -258,7 +277,7 @@ export class RunnableGroup implements Claimant {
 
   #scaleFor(waiting: number, limits: Limits): void {
     const places = limits.concurrencyPerSandbox;
-    if (this.#freshFailure() !== null) return;
+    if (this.#freshFailure() !== null || this.#refusal() !== null) return;
     while (waiting > this.#arriving * places && this.#size < limits.sandboxesPerFunction) {
       if (!this.#hasRoom(limits)) {
         this.share.starve(this);
@@ -274,7 +293,7 @@ export class RunnableGroup implements Claimant {
     return this.#size === 0 && this.share.makeRoom(this) && this.share.hasRoom(limits);
   }
 
-  #order(): void {
+  #order(isReplacement = false): void {
     const order: Order = {
       tenant: this.runnable.tenant,
       mould: this.#mould(),
@@ -283,14 +302,18 @@ export class RunnableGroup implements Claimant {
     };
     this.#orders.add(order);
     this.share.ordered += 1;
+    if (isReplacement) this.#replacement = order;
     this.#options.supply.place(order);
   }
 
   #cancelOrders(): void {
-    for (const order of this.#orders) {
-      this.#options.supply.cancel(order);
-      this.#dropOrder(order);
-    }
+    for (const order of this.#orders) this.#cancelOrder(order);
+  }
+
+  #cancelOrder(order: Order): void {
+    this.#options.supply.cancel(order);
+    this.#dropOrder(order);
+    this.#notReplaced(order);
   }
 
   #dropOrder(order: Order): void {
@@ -301,6 +324,7 @@ export class RunnableGroup implements Claimant {
     const { counts, services } = this.#options;
     const { tenant, fn } = this.runnable;
     this.#dropOrder(order);
+    if (this.#replacement === order) this.#replacement = sandbox;
     this.#claimed.add(sandbox);
     this.share.sandboxes.add(sandbox);
     counts.claimed += 1;
@@ -332,10 +356,16 @@ export class RunnableGroup implements Claimant {
 
   #startFailed(order: Order, error: BerthError): void {
     this.#dropOrder(order);
-    // The stale one serves on; it goes when it is idle, or with the next rollout.
-    this.#replacing = false;
+    this.#notReplaced(order);
     if (this.#size === 0) this.#failWaiters(error);
     this.#checkUnused();
+  }
+
+  /** The stale one serves on; the next attempt comes after a while. */
+  #notReplaced(replacement: Order | Sandbox): void {
+    if (this.#replacement !== replacement) return;
+    this.#replacement = null;
+    this.#renewableAt = this.#options.services.clock.monotonic() + RENEW_RETRY_MS;
   }
 
   #loadFailed(error: BerthError): void {

@@ -17,16 +17,14 @@ export interface SandboxKeeper {
   stranded(sandbox: Sandbox): void;
   /** It takes no new work. */
   withdrawn(sandbox: Sandbox): void;
-  /** It is gone; its invocations have failed. */
+  /** It is gone; its invocations have failed. What is left of it on the host is to be removed. */
   ended(sandbox: Sandbox, ending: Ending): void;
-  /** Nothing of it is left on the host. */
-  removed(sandbox: Sandbox): void;
 }
 
 /** For whom the sandbox runs, once it is claimed. */
 export interface Claimant {
   serve(): void;
-  loaded(): void;
+  loaded(sandbox: Sandbox): void;
   withdrawn(sandbox: Sandbox): void;
   ended(sandbox: Sandbox, ending: Ending): void;
   readonly share: { relieve(): void };

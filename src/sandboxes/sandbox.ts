@@ -220,7 +220,12 @@ export class Sandbox {
     }
   }
 
-  /** Resolves when nothing of it is left on the host. */
+  /** Of one that is gone: removes it from the host; again when that failed. @throws the driver's last error */
+  remove(): Promise<void> {
+    return this.#process.remove();
+  }
+
+  /** Resolves when nothing of it is left on the host; rejects when the first attempt failed. */
   get whenRemoved(): Promise<void> {
     return this.#process.whenRemoved;
   }
@@ -358,11 +363,6 @@ export class Sandbox {
     const ending = (this.#ending ??= this.#endingBy(cause));
     this.#channel?.close(ending.error);
     this.#keeper.ended(this, ending);
-    this.#process.remove().then(
-      () => this.#keeper.removed(this),
-      (error: unknown) =>
-        this.#services.log.error({ err: error, sandbox: this.id }, 'a sandbox was not removed'),
-    );
   }
 
   #endingBy(cause: LifeEvent['type']): Ending {

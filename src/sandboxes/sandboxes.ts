@@ -19,6 +19,8 @@ export interface Runnable {
   egress(): EgressPolicy;
   /** What it must run in; read anew, too. */
   kind(): SandboxKind;
+  /** `engines.node`, where that decided its kind. */
+  readonly nodeRange?: string | null;
   /** The payload of the Load frame (`encodeLoad`); called once for each sandbox that is claimed, and once more for
    *  the source map of one that blocks. */
   load(): Promise<Buffer>;
@@ -71,7 +73,8 @@ export interface Sandboxes {
   /** A place in a sandbox of this runnable at once, without waiting, when one is ready with room. The warm path: no promise. */
   tryAcquire(runnable: Runnable): Lease | null;
   /** Waits for a place, starting a sandbox where the limits allow.
-   *  @throws BerthError QUEUE_FULL, QUEUE_TIMEOUT, LOAD_FAILED, LOAD_TIMEOUT, FORM_UNKNOWN, SANDBOX_START_FAILED, SHUTTING_DOWN */
+   *  @throws BerthError QUEUE_FULL, QUEUE_TIMEOUT, LOAD_FAILED, LOAD_TIMEOUT, FORM_UNKNOWN, SANDBOX_START_FAILED, SHUTTING_DOWN,
+   *  ISOLATION_UNAVAILABLE, NODE_UNAVAILABLE */
   acquire(runnable: Runnable, signal: AbortSignal): Promise<Lease>;
   /** The runnable with this key is out of date: its sandboxes take no new work and go when they are empty. */
   retire(key: string): void;

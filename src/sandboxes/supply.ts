@@ -4,10 +4,12 @@
  */
 import { BerthError } from '../contracts/errors.ts';
 import type { Form } from '../contracts/forms.ts';
+import type { SandboxKind } from '../drivers/driver.ts';
 import type { Mould, Moulds } from './mould.ts';
 import { type Order, OrderBook } from './order-book.ts';
 import type { Sandbox } from './sandbox.ts';
 import { SideKinds } from './side-kinds.ts';
+import { StartBackoff } from './start-backoff.ts';
 import type { PoolSettings, SandboxServices } from './services.ts';
 import type { Ending } from './verdict.ts';
 
@@ -22,8 +24,6 @@ export interface SupplyOptions {
   readonly evictIdle: () => boolean;
 }
 
-const BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 30_000;
 /** A start that takes longer is not relied upon: who waits for it gets another. */
 const SLOW_START_MS = 1_000;
 /** From a claim to the start of what replaces it in the pool. */
@@ -44,12 +44,11 @@ export class Supply {
   readonly #leaving = new Set<Sandbox>();
   readonly #orders = new OrderBook();
   readonly #sides: SideKinds;
+  readonly #backoff: StartBackoff;
   #total = 0;
   #wanted: number;
   #claimedAt = 0;
-  #failures = 0;
   #hasStarted = false;
-  #cancelRetry: (() => void) | null = null;
   #cancelRefill: (() => void) | null = null;
   #isClosed = false;
   /** Of the functions that were loaded lately, those in the form `fetch`. */
@@ -59,6 +58,7 @@ export class Supply {
     this.#options = options;
     this.#wanted = options.pool.minBlank;
     this.#sides = new SideKinds(options.services.clock);
+    this.#backoff = new StartBackoff(options.services.clock);
   }
 
   get blankCount(): number {
@@ -78,7 +78,12 @@ export class Supply {
   get isReady(): boolean {
     if (this.#isClosed) return false;
     if (this.#blank.size > 0) return true;
-    return this.#failures === 0 && (this.#hasStarted || this.#options.pool.minBlank === 0);
+    return !this.isFailing && (this.#hasStarted || this.#options.pool.minBlank === 0);
+  }
+
+  /** The last start of the default kind failed. */
+  get isFailing(): boolean {
+    return this.#backoff.isFailing(this.#options.moulds.defaultKind);
   }
 
   /** Delivers at once where a blank sandbox waits; otherwise starts one. */
@@ -132,6 +137,7 @@ export class Supply {
     const current = new Set([this.#defaultMould().key, ...this.#sideMoulds().map(([{ key }]) => key)]);
     for (const sandbox of [...this.#blank, ...this.#starting.keys()])
       if (sandbox.isRefill && !current.has(sandbox.mould.key)) this.#discard(sandbox);
+    this.#backoff.clear();
     this.fill();
   }
 
@@ -143,7 +149,7 @@ export class Supply {
   /** Makes no more sandboxes and ends those that nobody has claimed. */
   close(): void {
     this.#isClosed = true;
-    this.#cancelRetry?.();
+    this.#backoff.clear();
     this.#cancelRefill?.();
     const waiting = Array.from(this.#orders);
     for (const order of waiting) {
@@ -159,7 +165,7 @@ export class Supply {
     const { services } = this.#options;
     const startedAt = this.#starting.get(sandbox);
     this.#starting.delete(sandbox);
-    this.#failures = 0;
+    this.#backoff.started(sandbox.mould.kind);
     this.#hasStarted = true;
     const now = services.clock.monotonic();
     services.onEvent({ kind: 'started', ms: now - (startedAt ?? now) });
@@ -201,7 +207,7 @@ export class Supply {
   }
 
   #failed(sandbox: Sandbox, error: BerthError): void {
-    this.#failures += 1;
+    this.#backoff.failed(sandbox.mould.kind);
     this.#options.services.onEvent({ kind: 'start-failed' });
     if (!sandbox.isRefill) this.#orders.take(sandbox.mould)?.fail(error);
   }
@@ -230,26 +236,29 @@ export class Supply {
   #fillPool(): void {
     const { pool, maxSandboxes } = this.#options;
     const most = Math.max(1, pool.startConcurrency - 1);
-    if (this.#failures > 0 && this.#wanted > 0) return this.#retryLater();
     const wanted: [Mould, number][] = [[this.#defaultMould(), this.#wanted], ...this.#sideMoulds()];
     for (const [mould, places] of wanted)
-      while (
-        this.#blankCountOf(mould.key) + this.#startingCountOf(mould.key) < places &&
-        this.#starting.size < most &&
-        this.#total < maxSandboxes
-      )
+      while (this.#lacks(mould, places) && this.#starting.size < most && this.#total < maxSandboxes) {
+        if (this.#backoff.isFailing(mould.kind)) {
+          this.#retryLater(mould.kind);
+          break;
+        }
         this.#start(mould, true);
+      }
+  }
+
+  #lacks({ key }: Mould, places: number): boolean {
+    return this.#blankCountOf(key) + this.#startingCountOf(key) < places;
   }
 
   /** The driver fails: one attempt after a time that doubles. Requests that wait still try at once. */
-  #retryLater(): void {
-    if (this.#cancelRetry !== null || this.#starting.size > 0) return;
-    const ms = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(this.#failures - 1, 20));
-    const { services, maxSandboxes } = this.#options;
-    this.#cancelRetry = services.clock.after(ms, () => {
-      this.#cancelRetry = null;
-      if (this.#isClosed || this.#blank.size >= this.#wanted || this.#total >= maxSandboxes) return;
-      this.#start(this.#defaultMould(), true);
+  #retryLater(kind: SandboxKind): void {
+    this.#backoff.retryLater(kind, () => {
+      const wanted: [Mould, number][] = [[this.#defaultMould(), this.#wanted], ...this.#sideMoulds()];
+      const [mould] =
+        wanted.find(([one, places]) => isSameKind(one.kind, kind) && this.#lacks(one, places)) ?? [];
+      if (mould === undefined || this.#isClosed || this.#total >= this.#options.maxSandboxes) return;
+      this.#start(mould, true);
     });
   }
 
@@ -332,4 +341,8 @@ export class Supply {
   #sidePlaces(key: string): number {
     return this.#sideMoulds().find(([mould]) => mould.key === key)?.[1] ?? 0;
   }
+}
+
+function isSameKind(one: SandboxKind, other: SandboxKind): boolean {
+  return one.isolation === other.isolation && one.nodeMajor === other.nodeMajor;
 }
