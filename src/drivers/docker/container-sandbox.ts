@@ -40,6 +40,8 @@ export class ContainerSandbox {
   readonly #name: string;
   #stderr: StderrTail | null = null;
   #relay: StdioRelay | null = null;
+  /** Its streams, as the engine opened them. */
+  readonly #streams: Socket[] = [];
   #view: HostView | null = null;
   #isKilled = false;
 
@@ -62,8 +64,8 @@ export class ContainerSandbox {
   async start(): Promise<void> {
     const { way, hasOwnKernel, spec } = this.#plan;
     const id = await this.#containers.create(this.#name, this.#parts.config);
-    this.#stderr = new StderrTail(unframed(await this.#containers.attach(this.#name, ['stderr'])));
-    const attached = way === 'stdio' ? await this.#containers.attach(this.#name, ['stdin', 'stdout']) : null;
+    this.#stderr = new StderrTail(unframed(await this.#attach(['stderr'])));
+    const attached = way === 'stdio' ? await this.#attach(['stdin', 'stdout']) : null;
     await this.#containers.start(this.#name);
     const state = await this.#containers.inspect(this.#name);
     if (state !== null) this.#view = HostView.of({ id, pid: state.Pid, hasOwnKernel });
@@ -95,6 +97,7 @@ export class ContainerSandbox {
   async remove(): Promise<void> {
     await this.#containers.remove(this.#name, REMOVE_MS);
     this.#relay?.close();
+    for (const stream of this.#streams) stream.destroy();
   }
 
   /** @throws Error when the runtime cannot change the limits of what runs, and the host does not show its groups */
@@ -117,6 +120,12 @@ export class ContainerSandbox {
     return framesOf(output, RUNTIME_PATH);
   }
 
+  async #attach(streams: Parameters<EngineContainers['attach']>[1]): Promise<Socket> {
+    const socket = await this.#containers.attach(this.#name, streams);
+    this.#streams.push(socket);
+    return socket;
+  }
+
   /** A kill that was not ours may have been one for memory. */
   async #withOomNews(state: ContainerState | null): Promise<ContainerState | null> {
     const end = performance.now() + OOM_NEWS_MS;
@@ -137,16 +146,17 @@ export class ContainerSandbox {
         if (state?.Running !== true) return state;
       } catch {
         // No word is no exit: what does not answer is asked again, and `destroy` has its own deadline.
-        await sleep(RETRY_MS);
       }
+      await sleep(RETRY_MS);
     }
   }
 }
 
 function unframed(socket: Socket): AttachedOutput {
   const output = new AttachedOutput();
-  // Its end, in whatever way, is the end of what can be read.
-  socket.once('error', () => output.end());
+  // Its end, in whatever way, is the end of what can be read; it may have come already.
+  if (socket.destroyed) output.end();
+  socket.once('close', () => output.end());
   output.once('close', () => socket.destroy());
   return socket.pipe(output);
 }

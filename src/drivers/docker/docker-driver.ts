@@ -4,6 +4,7 @@ import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import type { IsolationTier } from '../../contracts/isolations.ts';
 import { systemClock } from '../../kernel/clock.ts';
 import { withDeadline } from '../../kernel/deadline.ts';
+import { allApplied } from '../all-applied.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type {
   Driver,
@@ -35,6 +36,8 @@ import { SERVICE_GRACE_SECONDS, serviceConfig, serviceLimits } from './service-c
 import { ServiceGround } from './service-ground.ts';
 
 const DESTROY_MS = 20_000;
+/** Between two attempts to kill or remove what the engine did not let go: it may be away for minutes. */
+const AGAIN_MS = 10_000;
 
 /** What is there of one sandbox or service; filled as it is made, emptied when it has ended. */
 interface Holding {
@@ -50,6 +53,8 @@ interface Holding {
   isStuck: boolean;
   isDoomed: boolean;
   isCreated: boolean;
+  /** The kill failed, and comes again. */
+  isKillDue: boolean;
 }
 
 /** What a holding is made of. */
@@ -147,6 +152,7 @@ class DockerDriver implements Driver {
       await this.#start(holding, how.plan);
       holding.isCreated = true;
       void this.#watch(holding);
+      if (holding.isDoomed) this.#doom(holding);
     } catch (error) {
       const said = holding.sandbox?.stderrText;
       await this.#abandon(holding);
@@ -195,7 +201,7 @@ class DockerDriver implements Driver {
     const holding = this.#holdings.get(id);
     if (holding === undefined) return;
     this.#doom(holding);
-    if (holding.isStuck) void this.#watch(holding);
+    if (holding.isStuck) void this.#finish(holding);
     await withDeadline(systemClock, DESTROY_MS, holding.gone.promise);
   }
 
@@ -208,7 +214,14 @@ class DockerDriver implements Driver {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#holdings.keys()].map((id) => this.destroy(id)));
+    try {
+      await allApplied([...this.#holdings.keys()].map((id) => this.destroy(id)));
+    } finally {
+      await this.#closeGround();
+    }
+  }
+
+  async #closeGround(): Promise<void> {
     await this.#services.close().catch((error: unknown) => {
       this.#options.log.warn({ err: error }, 'the volume of the keeper was not removed');
     });
@@ -302,9 +315,14 @@ class DockerDriver implements Driver {
     };
   }
 
+  /** What is stuck, once more. */
+  async #finish(holding: Holding): Promise<void> {
+    holding.isStuck = false;
+    await (holding.isCreated ? this.#watch(holding) : this.#abandon(holding));
+  }
+
   /** From the moment it is created: waits for its end, tells of it, once. */
   async #watch(holding: Holding): Promise<void> {
-    holding.isStuck = false;
     try {
       const exit = await holding.sandbox!.ended();
       await this.#release(holding);
@@ -315,12 +333,18 @@ class DockerDriver implements Driver {
     }
   }
 
-  /** Something of it survives: it stays in the books, `destroy` tells its caller, and may be called again. */
+  /**
+   * Something of it survives: it stays in the books, `destroy` tells its caller, and may be called again. Of one that never was
+   * created nobody knows, so it is tried again without being asked.
+   */
   #markStuck(holding: Holding, error: unknown): void {
     this.#options.log.warn({ sandbox: holding.spec.id, err: error }, 'a sandbox could not be removed');
     holding.gone.reject(error);
     holding.gone = newGone();
     holding.isStuck = true;
+    later(() => {
+      if (holding.isStuck) void this.#finish(holding);
+    });
   }
 
   /** It never was created: nothing may be left, nobody is told. */
@@ -342,11 +366,22 @@ class DockerDriver implements Driver {
 
   #doom(holding: Holding): void {
     holding.isDoomed = true;
-    if (!holding.isCreated) return;
+    if (!holding.isCreated || holding.isKillDue) return;
+    const { id } = holding.spec;
     holding.sandbox?.kill().catch((error: unknown) => {
-      this.#options.log.warn({ sandbox: holding.spec.id, err: error }, 'a sandbox was not killed');
+      this.#options.log.warn({ sandbox: id, err: error }, 'a sandbox was not killed');
+      holding.isKillDue = true;
+      later(() => {
+        holding.isKillDue = false;
+        if (this.#holdings.get(id) === holding) this.#doom(holding);
+      });
     });
   }
+}
+
+/** Keeps no process alive: the next start removes what is left. */
+function later(work: () => void): void {
+  setTimeout(work, AGAIN_MS).unref();
 }
 
 function newGone(): PromiseWithResolvers<void> {
@@ -366,6 +401,7 @@ function newHolding(spec: Holding['spec'], limits: SandboxLimits, volume: Volume
     isStuck: false,
     isDoomed: false,
     isCreated: false,
+    isKillDue: false,
   };
 }
 

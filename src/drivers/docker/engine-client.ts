@@ -33,9 +33,10 @@ export interface EngineCall {
   readonly json?: unknown;
   /** A tar archive. */
   readonly body?: Readable;
+  /** From the call to the end of its answer, or to the opening of the stream. */
   readonly deadlineMs?: number;
-  /** Waits for as long as the connection lives: for `wait`. */
-  readonly isEndless?: boolean;
+  /** Its answer may take as long as a sandbox lives: it is not to keep others waiting for a connection. */
+  readonly isLong?: boolean;
 }
 
 export class EngineClient {
@@ -77,7 +78,8 @@ export class EngineClient {
     });
     const stream = new Promise<Socket>((resolve, reject) => {
       request.once('upgrade', (_response, socket: Socket, head: Buffer) => {
-        socket.setTimeout(0);
+        // What breaks it, breaks it while nobody reads it yet, too; its readers hear of its close.
+        socket.on('error', () => socket.destroy());
         if (head.length > 0) socket.unshift(head);
         resolve(socket);
       });
@@ -98,7 +100,7 @@ export class EngineClient {
   #request(path: string, call: EngineCall, headers: http.OutgoingHttpHeaders = {}): http.ClientRequest {
     const type = call.body === undefined ? 'application/json' : 'application/x-tar';
     const hasBody = call.body !== undefined || call.json !== undefined;
-    const isOwn = call.isEndless === true || headers['upgrade'] !== undefined;
+    const isOwn = call.isLong === true || headers['upgrade'] !== undefined;
     const request = http.request({
       socketPath: this.#socketPath,
       method: call.method,
@@ -106,10 +108,13 @@ export class EngineClient {
       headers: { host: 'docker', ...(hasBody ? { 'content-type': type } : {}), ...headers },
       agent: isOwn ? false : this.#agent,
     });
-    if (call.isEndless !== true)
-      request.setTimeout(call.deadlineMs ?? CALL_MS, () =>
+    // Not the socket's timeout: that one starts anew with each byte, and not before there is a socket.
+    const timer = setTimeout(
+      () =>
         request.destroy(new EngineError(0, `the engine did not answer ${call.method} ${call.path} in time`)),
-      );
+      call.deadlineMs ?? CALL_MS,
+    );
+    for (const event of ['close', 'upgrade']) request.once(event, () => clearTimeout(timer));
     return request;
   }
 

@@ -7,6 +7,8 @@ import { type EngineClient, EngineError, isNotFound, isStateConflict } from './e
 
 const REMOVE_POLL_MS = 10;
 const EXEC_MS = 5_000;
+/** Who waits for an end asks again after this time, so that no lost answer is waited for. */
+const WAIT_MS = 600_000;
 
 const createdSchema = z.object({ Id: z.string().regex(/^[0-9a-f]{12,128}$/) });
 const stateSchema = z.object({
@@ -57,10 +59,12 @@ export class EngineContainers {
     return this.#engine.hijack({ method: 'POST', path: `/containers/${name}/attach`, query });
   }
 
-  /** Resolves when it does not run any more, or is not there. @throws EngineError when the connection breaks before */
+  /** Resolves when it does not run any more, or is not there. @throws EngineError when that is not known: the connection broke, or WAIT_MS have passed */
   async wait(name: string): Promise<void> {
     const path = `/containers/${name}/wait`;
-    await this.#engine.call({ method: 'POST', path, isEndless: true }).catch(ignore(isNotFound));
+    await this.#engine
+      .call({ method: 'POST', path, isLong: true, deadlineMs: WAIT_MS })
+      .catch(ignore(isNotFound));
   }
 
   /** @returns null when there is no such container */
@@ -99,7 +103,8 @@ export class EngineContainers {
     for (;;) {
       try {
         const query = { force: 'true', v: 'true' };
-        await this.#engine.call({ method: 'DELETE', path: `/containers/${name}`, query });
+        const path = `/containers/${name}`;
+        await this.#engine.call({ method: 'DELETE', path, query, deadlineMs });
         return;
       } catch (error) {
         if (isNotFound(error)) return;
