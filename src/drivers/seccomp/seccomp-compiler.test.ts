@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { encodeProgram, type Instruction, MAX_INSTRUCTIONS, opcode } from './bpf.ts';
 import { seccompPolicy } from './policy.ts';
@@ -113,6 +114,19 @@ describe.each(['x64', 'arm64'] as const)('the seccomp filter for %s', (architect
     expect(call('personality', 0x0040000)).toBe(EPERM);
   });
 });
+
+test('the numbers of the architectures are those of linux/audit.h', ({ skip }) => {
+  const input = '#include <linux/audit.h>\nAUDIT_ARCH_X86_64 AUDIT_ARCH_AARCH64\n';
+  const { status, stdout, error } = spawnSync('gcc', ['-E', '-P', '-'], { encoding: 'utf8', input });
+  skip(error !== undefined || status !== 0, 'gcc or linux-libc-dev is missing');
+  const found = stdout.trim().split('\n').at(-1)!.split(' ').map(orOf);
+  expect(found).toEqual([architectures.x64, architectures.arm64]);
+});
+
+/** Of `(62|0x80000000|0x40000000)`: no two share a bit. */
+function orOf(text: string): number {
+  return [...text.matchAll(/\w+/g)].reduce((sum, [number]) => sum + Number(number), 0);
+}
 
 test('a policy that names a call twice is refused', () => {
   const doubled = { ...seccompPolicy, refused: [{ name: 'x', reason: 'x', syscalls: ['read'] as const }] };

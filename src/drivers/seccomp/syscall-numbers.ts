@@ -1,6 +1,6 @@
 /**
  * Numbers of the system calls that the policy names: [x86-64, arm64], null where that architecture has no such call.
- * From the kernel's `asm/unistd_64.h` and `asm-generic/unistd.h`; numbers never change once given.
+ * From the kernel's `asm/unistd_64.h` and `asm-generic/unistd.h`, with which a test compares both; numbers never change once given.
  */
 export const syscallNumbers = {
   accept: [43, 202],
