@@ -50,8 +50,6 @@ export interface GatewayOptions {
 
 /** Ceiling of requestHeaderBytes with room for the request line; each tenant's own limit is kept by the invoker. */
 const MAX_HEADER_BYTES = 64 * 1024;
-/** A request that comes back more often goes in circles. */
-export const MAX_HOPS = 8;
 const MAX_REQUESTS_PER_CONNECTION = 100_000;
 /** Node looks for late heads this often. */
 const LOOK_MS = 1_000;

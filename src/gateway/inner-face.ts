@@ -14,7 +14,6 @@ import { rawProblem, writeProblem } from '../invoke/problem.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { onClientError } from './client-errors.ts';
 import { edgeProblem } from './edge-rules.ts';
-import { MAX_HOPS } from './gateway.ts';
 import { memoryConnection } from './memory-connection.ts';
 import { pathProblem } from './target.ts';
 
@@ -95,7 +94,6 @@ function targetOf(
   const problem = edgeProblem(request) ?? pathProblem(url);
   if (problem !== null) return problem;
   const { tenant, fn, hops } = call;
-  if (hops > MAX_HOPS) return new BerthError('LOOP_DETECTED', { hops });
   const route = directory.find(tenant, fn);
   if (route === null) return new BerthError('NOT_FOUND', { what: `function "${fn}"` });
   if (route.tenant.state !== 'active') return new BerthError('TENANT_SUSPENDED');

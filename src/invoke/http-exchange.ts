@@ -11,6 +11,8 @@ import { writeOut } from './write-out.ts';
 
 const NOTHING = Buffer.alloc(0);
 const TEXT_BYTES = 8 * 1024;
+/** A request that comes back more often goes in circles. */
+const MAX_HOPS = 8;
 
 export class HttpExchange extends Exchange implements InvocationEvents, UploadOwner {
   #head: RequestHead | null = null;
@@ -18,6 +20,7 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
   /** of the Content-Length that the function declared; -1: it did not */
   #left = -1;
   #isBodyless = false;
+  #hops = 0;
 
   start(): void {
     const { context, request, response, runnable } = this;
@@ -42,6 +45,8 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
 
   #prepare(maxHeaderBytes: number, maxBodyBytes: number): BerthError | null {
     const { request, options, context } = this;
+    this.#hops = options.hops ?? this.#hopsOfConnection();
+    if (this.#hops > MAX_HOPS) return new BerthError('LOOP_DETECTED', { hops: this.#hops });
     this.#bodyBytes = declaredBodyBytes(request);
     const { headers, headerBytes, remoteAddress, scheme } = forwardRequest(request, {
       invocation: this.invocation,
@@ -65,6 +70,13 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
     return null;
   }
 
+  /** Each request of a sandbox has a connection of its own, so that it is counted for the invocation which opened that. */
+  #hopsOfConnection(): number {
+    const hops = this.context.hopsOf(this.request.socket);
+    if (hops > 0) this.response.shouldKeepAlive = false;
+    return hops;
+  }
+
   #wait(): void {
     this.isColdStart = true;
     this.abort = new AbortController();
@@ -83,8 +95,13 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
     this.phase = 'running';
     this.touch();
     const isEnd = this.#bodyBytes === 0 && !this.isUpgrade;
-    const { isUpgrade, options } = this;
-    const request = { head: this.#head!, body: NOTHING, isEnd, isUpgrade, hops: options.hops ?? 0 };
+    const request = {
+      head: this.#head!,
+      body: NOTHING,
+      isEnd,
+      isUpgrade: this.isUpgrade,
+      hops: this.#hops,
+    };
     try {
       this.handle = lease.invoke(request, this);
     } catch (error) {

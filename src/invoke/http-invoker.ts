@@ -1,5 +1,6 @@
 /** Runs invocations for the faces. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../kernel/clock.ts';
 import { TimerWheel } from '../kernel/timer-wheel.ts';
@@ -17,6 +18,8 @@ export interface InvokerOptions {
   /** bytes that nobody can guess */
   readonly random: (bytes: number) => Uint8Array;
   readonly trustProxy: boolean;
+  /** How often what a connection brings has passed through the gateway before, where it comes from a sandbox; else 0. */
+  readonly hopsOf?: (socket: Socket) => number;
   readonly hooks?: InvokerHooks;
 }
 
@@ -30,7 +33,7 @@ export function createInvoker(options: InvokerOptions): Invoker {
 class HttpInvoker implements Invoker {
   readonly #context: InvokerContext;
 
-  constructor({ sandboxes, clock, random, trustProxy, hooks = {} }: InvokerOptions) {
+  constructor({ sandboxes, clock, random, trustProxy, hopsOf = () => 0, hooks = {} }: InvokerOptions) {
     this.#context = {
       sandboxes,
       clock,
@@ -39,6 +42,7 @@ class HttpInvoker implements Invoker {
       ids: createInvocationIds(random),
       hooks,
       trustProxy,
+      hopsOf,
       inFlight: 0,
     };
   }

@@ -1,4 +1,5 @@
 /** What all exchanges of one invoker share. */
+import type { Socket } from 'node:net';
 import type { BerthError } from '../contracts/errors.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { TimerWheel } from '../kernel/timer-wheel.ts';
@@ -52,5 +53,7 @@ export interface InvokerContext {
   readonly hooks: InvokerHooks;
   /** A proxy in front says who the caller is; its `x-forwarded-*` are believed. */
   readonly trustProxy: boolean;
+  /** How often what a connection brings has passed through the gateway before, where it comes from a sandbox; else 0. */
+  readonly hopsOf: (socket: Socket) => number;
   inFlight: number;
 }

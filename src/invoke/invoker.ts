@@ -30,7 +30,7 @@ export interface ExchangeOptions {
   readonly headers?: readonly string[];
   /** The caller waits for `100 Continue` before it sends the body, and nobody has sent it yet. */
   readonly sendContinue?: boolean;
-  /** How often the request has passed through the gateway before, by way of the tenant's own functions; 0 when left out. */
+  /** How often the request has passed through the gateway before, by way of tenants' functions; left out: its connection tells. */
   readonly hops?: number;
   /** How errors are written to the caller; the default is problem+json. The webtask face has its own shape. */
   readonly writeError?: WriteError;

@@ -127,7 +127,7 @@ export class StoredRunnable implements Runnable {
   }
 
   async #revision(id: RevisionId): Promise<CachedRevision> {
-    const target = bytecodeTargetFor(this.#nodeRange, this.#state.nodeVersions());
+    const target = bytecodeTargetFor(this.nodeRange, this.#state.nodeVersions());
     const cacheKey = `${this.tenant}/${this.fn}/${id}/${target}`;
     const cached = this.#cache.get(cacheKey);
     if (cached !== null) return cached;

@@ -24,6 +24,7 @@ import { createInnerFace, type InnerFace } from '../gateway/inner-face.ts';
 import { createHostChannel } from '../sandboxes/channel/host-channel.ts';
 import { createSandboxes } from '../sandboxes/local-sandboxes.ts';
 import type { EgressBroker } from '../sandboxes/egress/egress.ts';
+import { HomeConnections } from '../sandboxes/egress/home-connections.ts';
 import type { Sandboxes } from '../sandboxes/sandboxes.ts';
 import type { PlatformLog } from '../sandboxes/services.ts';
 import type { Services } from '../services/services.ts';
@@ -83,7 +84,9 @@ export async function createCore(ground: Ground): Promise<Core> {
   const services = startServices(ground);
   // Made after the sandboxes that call through it.
   let inner: InnerFace | null = null;
+  const home = new HomeConnections(clock);
   const egress = startEgress({
+    home,
     config,
     network,
     services,
@@ -106,7 +109,7 @@ export async function createCore(ground: Ground): Promise<Core> {
   tenantLimits.directory = directory;
   const preparer = createPreparer();
   const control = startControl(ground, { preparer, services, sandboxes, directory });
-  const invoker = startInvoker(ground, { metrics, logs, sandboxes });
+  const invoker = startInvoker(ground, { metrics, logs, sandboxes, home });
   inner = createInnerFace({ directory, invoker, clock });
   const deploys = new DeployTurns(clock);
   const parts = {
@@ -154,7 +157,12 @@ function startControl(
 
 function startInvoker(
   { options }: Ground,
-  { metrics, logs, sandboxes }: Pick<Core, 'metrics' | 'logs' | 'sandboxes'>,
+  {
+    metrics,
+    logs,
+    sandboxes,
+    home,
+  }: Pick<Core, 'metrics' | 'logs' | 'sandboxes'> & { readonly home: HomeConnections },
 ): Invoker {
   const { config, clock, log } = options;
   return createInvoker({
@@ -162,6 +170,7 @@ function startInvoker(
     clock,
     random: randomBytes,
     trustProxy: config.trustProxy,
+    hopsOf: (socket) => home.hopsOf(socket),
     hooks: invokerHooks({ metrics, logs, log, clock, isAccessLogged: config.log.access }),
   });
 }

@@ -6,6 +6,7 @@ import type { Config } from '../config/settings.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { kindOfAddress } from '../kernel/ip-address.ts';
 import { type EgressBroker, EgressError } from '../sandboxes/egress/egress.ts';
+import type { HomeConnections } from '../sandboxes/egress/home-connections.ts';
 import { createEgressBroker, type InternalCall, type ServiceCall } from '../sandboxes/egress/local-broker.ts';
 import { createResolver, type Resolver } from '../sandboxes/egress/resolver.ts';
 import type { PlatformLog } from '../sandboxes/services.ts';
@@ -70,13 +71,21 @@ export interface EgressParts {
   readonly network: HostNetwork;
   readonly connectInternal: (call: InternalCall) => Duplex | null;
   readonly services: Pick<Services, 'connect'>;
+  readonly home: HomeConnections;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: PlatformLog;
   readonly metrics: Metrics;
 }
 
-export function startEgress({ config, network, metrics, services, ...parts }: EgressParts): EgressBroker {
+export function startEgress({
+  config,
+  network,
+  metrics,
+  services,
+  home,
+  ...parts
+}: EgressParts): EgressBroker {
   const { allow, deny, maxConnections } = config.egress;
   const broker = createEgressBroker({
     ...parts,
@@ -86,6 +95,7 @@ export function startEgress({ config, network, metrics, services, ...parts }: Eg
     resolver: network.resolver,
     connectService: (call, signal) => connectService(services, call, signal),
     isOwnAddress: (address) => network.addresses.has(address),
+    onHomeConnection: (socket, hops) => home.add(socket, hops),
     onEvent(event) {
       if (event.kind === 'bytes') metrics.egressBytes(event.direction, event.bytes);
       else metrics.egressTried(event.kind, event.outcome);

@@ -30,32 +30,13 @@ import {
 } from './docker-ground.ts';
 import type { DockerOptions } from './docker-options.ts';
 import { type ProbedEngine, probeEngine, type ProbedRuntime } from './docker-probe.ts';
+import { type Holding, later, newGone, newHolding, stopIfDoomed } from './holding.ts';
 import { pruneImages } from './image-pruning.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { SERVICE_GRACE_SECONDS, serviceConfig, serviceLimits } from './service-config.ts';
 import { ServiceGround } from './service-ground.ts';
 
 const DESTROY_MS = 20_000;
-/** Between two attempts to kill or remove what the engine did not let go: it may be away for minutes. */
-const AGAIN_MS = 10_000;
-
-/** What is there of one sandbox or service; filled as it is made, emptied when it has ended. */
-interface Holding {
-  readonly spec: Pick<SandboxSpec, 'id' | 'channelDir'>;
-  limits: SandboxLimits;
-  /** Of a service. */
-  readonly volume: VolumeId | null;
-  /** Of the pool. */
-  uid: number | null;
-  sandbox: ContainerSandbox | null;
-  /** Settles when nothing of it is left; a new one after each failure. */
-  gone: PromiseWithResolvers<void>;
-  isStuck: boolean;
-  isDoomed: boolean;
-  isCreated: boolean;
-  /** The kill failed, and comes again. */
-  isKillDue: boolean;
-}
 
 /** What a holding is made of. */
 interface Made extends ContainerParts {
@@ -377,34 +358,4 @@ class DockerDriver implements Driver {
       });
     });
   }
-}
-
-/** Keeps no process alive: the next start removes what is left. */
-function later(work: () => void): void {
-  setTimeout(work, AGAIN_MS).unref();
-}
-
-function newGone(): PromiseWithResolvers<void> {
-  const gone = Promise.withResolvers<void>();
-  gone.promise.catch(() => undefined);
-  return gone;
-}
-
-function newHolding(spec: Holding['spec'], limits: SandboxLimits, volume: VolumeId | null = null): Holding {
-  return {
-    spec,
-    limits,
-    volume,
-    uid: null,
-    sandbox: null,
-    gone: newGone(),
-    isStuck: false,
-    isDoomed: false,
-    isCreated: false,
-    isKillDue: false,
-  };
-}
-
-function stopIfDoomed(holding: Holding): void {
-  if (holding.isDoomed) throw new Error('destroyed while it was being made');
 }

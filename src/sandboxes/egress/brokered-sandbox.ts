@@ -1,9 +1,10 @@
 /** What one sandbox may do: each connection and look-up passes limits, policy, DNS and policy again. */
+import { Socket } from 'node:net';
 import { isHostName } from '../../contracts/egress.ts';
 import { functionNameSchema } from '../../contracts/ids.ts';
 import { SERVICE_SUFFIX } from '../../contracts/services.ts';
 import { cleanText } from '../../kernel/clean-text.ts';
-import { type IpAddress, parseAddress } from '../../kernel/ip-address.ts';
+import { type IpAddress, kindOfAddress, parseAddress } from '../../kernel/ip-address.ts';
 import { Connection } from './connection.ts';
 import { DenialLog } from './denial-log.ts';
 import {
@@ -94,7 +95,7 @@ export class BrokeredSandbox implements SandboxEgress {
   }
 
   async #connectOut(request: ConnectRequest, { account, signal }: Attempt): Promise<EgressConnection> {
-    const { port } = request;
+    const { port, hops } = request;
     const { names, addresses } = await within(signal, this.#allowed(request));
     const stream = await this.#broker.options.dial({ addresses, port, signal });
     // The address that is really connected to, by the policy of now.
@@ -106,7 +107,13 @@ export class BrokeredSandbox implements SandboxEgress {
       stream.destroy();
       throw refused;
     }
+    if (stream instanceof Socket && this.#isHome(address))
+      this.#broker.options.onHomeConnection?.(stream, hops);
     return this.#hold({ stream, peer: address, account, refusal });
+  }
+
+  #isHome({ address }: IpAddress): boolean {
+    return kindOfAddress(address) === 'loopback' || this.#broker.options.isOwnAddress(address);
   }
 
   /** Never leaves the process, so no policy is asked: a tenant's functions are its own. */

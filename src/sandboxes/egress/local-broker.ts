@@ -1,4 +1,5 @@
 /** The broker of this host: policy, look-up, connection, in that order, and the tenants' accounts. */
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FunctionName, TenantId } from '../../contracts/ids.ts';
 import type { Limits } from '../../contracts/limits.ts';
@@ -37,6 +38,8 @@ export interface BrokerOptions extends OperatorLists {
   readonly resolver: Resolver;
   /** Whether an address is one of this host's. */
   readonly isOwnAddress: (address: string) => boolean;
+  /** A connection that leads to this host itself, where the operator allows that. @param hops as in `InternalCall` */
+  readonly onHomeConnection?: (socket: Socket, hops: number) => void;
   /** null: there is no such function */
   readonly connectInternal: (call: InternalCall) => Duplex | null;
   /** A connection to one of the tenant's services. @throws EgressError */
