@@ -50,6 +50,15 @@ prepare_data() {
   fi
 }
 
+# What lives on shall hold nothing of who started it: a lock, a pipe that somebody waits on.
+close_inherited() {
+  local path fd
+  for path in "/proc/$BASHPID/fd/"*; do
+    fd=${path##*/}
+    if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi
+  done
+}
+
 start() {
   mkdir -p "$dir"
   if ping_engine; then
@@ -71,8 +80,11 @@ start() {
   "bridge": "none", "iptables": false, "ip-forward": false, "ip-masq": false
 }
 JSON
-  nohup dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
-    --pidfile "$dir/docker.pid" --host "$host" >"$dir/log" 2>&1 </dev/null &
+  (
+    close_inherited
+    exec nohup dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
+      --pidfile "$dir/docker.pid" --host "$host" >"$dir/log" 2>&1 </dev/null
+  ) &
   local pid=$!
   echo "$pid" >"$dir/pid"
   local end=$((SECONDS + start_seconds))
