@@ -6,6 +6,7 @@ import * as cold from './figures/cold.ts';
 import * as density from './figures/density.ts';
 import * as deploy from './figures/deploy.ts';
 import * as many from './figures/many.ts';
+import * as neighbour from './figures/neighbour.ts';
 import * as stream from './figures/stream.ts';
 import * as warm from './figures/warm.ts';
 import { readFacts } from './harness/machine.ts';
@@ -14,7 +15,7 @@ import { ensurePeers } from './harness/peers.ts';
 import { printOutcome } from './harness/table.ts';
 import { ensureWrk } from './harness/wrk.ts';
 
-const figures: Readonly<Record<string, Figure>> = { warm, cold, many, density, stream, deploy };
+const figures: Readonly<Record<string, Figure>> = { warm, cold, many, neighbour, density, stream, deploy };
 const LEAST_ROUNDS = 1;
 const DEFAULT_ROUNDS = 5;
 const USAGE_EXIT_CODE = 64;

@@ -1,6 +1,6 @@
 /**
  * What the runtime uses of Node beneath its public interface, all in one place. The Node of sandboxes is pinned, and each
- * of these is covered by test/integration/runtime-egress.test.ts, so a new Node that changes one is noticed.
+ * of these is covered by test/integration/egress-*.test.ts, so a new Node that changes one is noticed.
  *
  * - `JSStream` (lib/internal/js_stream_socket.js): a stream that TLS and HTTP/2 take for a socket's handle.
  * - `kReinitializeHandle` (lib/net.js): gives a socket another handle, as Happy Eyeballs does between two attempts.

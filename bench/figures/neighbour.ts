@@ -1,0 +1,129 @@
+/** What a busy tenant feels of its neighbours: of two that spin on every core, and of a thousand functions that are new at once. */
+import { Agent, request } from 'undici';
+import { eventually, type TestPlatform } from '../../test/support/platform.ts';
+import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
+import { callAll } from '../harness/calls.ts';
+import { type BenchContext, check, type Check, type Outcome } from '../harness/outcome.ts';
+import { fullPool, gauge } from '../harness/pool.ts';
+import { alternate, of } from '../harness/rounds.ts';
+import { median, ratios } from '../harness/statistics.ts';
+import { load, type Load, type LoadOptions } from '../harness/wrk.ts';
+
+const SECONDS = 6;
+/** 8 connections that pause 40 ms on average: 200 requests a second. */
+const BUSY: LoadOptions = { seconds: SECONDS, connections: 8, pauseMs: 40 };
+const SPINNERS = ['spinner0', 'spinner1'];
+/** Each has a core of its own by its limits; together they want twice what a machine of two cores has. */
+const SPINNING_FUNCTIONS = 2;
+/** Below blockedMs, so that none is killed: that would give the others their core back. */
+const SPIN_MS = 1_500;
+const SPIN = `module.exports = (cb) => { const end = Date.now() + ${SPIN_MS}; while (Date.now() < end); cb(null, {}); };`;
+/** The victim's sandbox and those of the spinners. */
+const RESIDENTS = 1 + SPINNERS.length * SPINNING_FUNCTIONS;
+const NEW_FUNCTIONS = 1_000;
+const CALL_MS = 120_000;
+const SETTINGS = { BERTH_MAX_SANDBOXES: '1100', BERTH_LIMITS_QUEUE: '2000', BERTH_LIMITS_QUEUE_MS: '120000' };
+const WANTED = 2;
+
+const ALONE = 'alone';
+const SPINNERS_BESIDE = 'beside two tenants that spin on every core';
+const NEW_BESIDE = `beside ${NEW_FUNCTIONS} new functions at once`;
+
+export const says =
+  'p99 of a tenant’s warm requests beside tenants that spin, and beside 1,000 new functions at once, against alone';
+
+export async function measure({ scope, rounds, say }: BenchContext): Promise<Outcome> {
+  const platform = await startBerth(scope, SETTINGS);
+  const paths = await prepare(platform);
+  const target = { port: portOf(platform), requests: [{ path: paths.victim }] };
+  const busy = (): Promise<Load> => load(target, BUSY);
+  await busy();
+  const alone = { name: ALONE, measure: busy };
+  const spinners = {
+    name: SPINNERS_BESIDE,
+    measure: () => whileSpinning(platform.url, paths.spinning, busy),
+  };
+  const newcomers = { name: NEW_BESIDE, measure: (round: number) => besideNew(platform, round, busy) };
+  const outcomes = [
+    outcomeOf(await alternate<Load>([alone, spinners], rounds, say), SPINNERS_BESIDE),
+    outcomeOf(await alternate<Load>([alone, newcomers], rounds, say), NEW_BESIDE),
+  ];
+  return { rows: outcomes.flatMap(({ rows }) => rows), checks: outcomes.flatMap(({ checks }) => checks) };
+}
+
+function outcomeOf(measured: ReadonlyMap<string, Load[]>, name: string): Outcome {
+  const p99s = (side: string): number[] => of(measured, side).map(({ p99Ms }) => p99Ms);
+  return {
+    rows: [...measured].map(([label, results]) => ({
+      label: `${label}, p99`,
+      unit: 'ms',
+      rounds: p99s(label),
+      p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
+      p99Ms: median(p99s(label)),
+    })),
+    checks: [against(name, ratios(p99s(name), p99s(ALONE)))],
+  };
+}
+
+function against(name: string, values: readonly number[]): Check {
+  return check(`p99 ${name} / alone`, values, { bound: 'at most', target: WANTED, unit: '×' });
+}
+
+interface Paths {
+  readonly victim: string;
+  readonly spinning: readonly string[];
+}
+
+async function prepare(platform: TestPlatform): Promise<Paths> {
+  await addTenant(platform, 'victim');
+  const [victim] = await deployMany(platform, { tenant: 'victim', count: 1, source: helloSource });
+  const spinning: string[] = [];
+  for (const tenant of SPINNERS) {
+    await addTenant(platform, tenant);
+    const order = { tenant, count: SPINNING_FUNCTIONS, source: SPIN };
+    spinning.push(...(await deployMany(platform, order)));
+  }
+  await callAll(platform.url, [victim!, ...spinning]);
+  return { victim: victim!, spinning };
+}
+
+async function whileSpinning<T>(url: string, paths: readonly string[], work: () => Promise<T>): Promise<T> {
+  const agent = new Agent({ connections: paths.length });
+  const over = new AbortController();
+  const spinners = paths.map(async (path) => {
+    while (!over.signal.aborted) await call(agent, url + path);
+  });
+  try {
+    return await work();
+  } finally {
+    over.abort();
+    await Promise.all(spinners);
+    await agent.close();
+  }
+}
+
+/** Deploys come before, so that only first requests are beside. All of them must be answered. */
+async function besideNew(platform: TestPlatform, round: number, work: () => Promise<Load>): Promise<Load> {
+  const tenant = `new${round}`;
+  await addTenant(platform, tenant);
+  const paths = await deployMany(platform, { tenant, count: NEW_FUNCTIONS, source: helloSource });
+  await fullPool(platform);
+  const agent = new Agent({ connections: NEW_FUNCTIONS });
+  const [measured] = await Promise.all([work(), ...paths.map((path) => call(agent, platform.url + path))]);
+  await agent.close();
+  await platform.must('DELETE', `/v1/tenants/${tenant}`);
+  await eventually(async () => {
+    const claimed = await gauge(platform, 'berth_sandboxes{state="claimed"}');
+    if (claimed > RESIDENTS) throw new Error(`${claimed} are claimed`);
+  }, CALL_MS);
+  await fullPool(platform);
+  return measured;
+}
+
+/** @throws Error when it is not answered with 200 */
+async function call(agent: Agent, url: string): Promise<void> {
+  const signal = AbortSignal.timeout(CALL_MS);
+  const { statusCode, body } = await request(url, { dispatcher: agent, signal });
+  const text = await body.text();
+  if (statusCode !== 200) throw new Error(`${url} answered ${statusCode}: ${text}`);
+}
