@@ -142,6 +142,13 @@ export const limitDefinitions = {
     unit: 'ms',
     says: 'time an invocation may wait for a sandbox',
   },
+  freezeMs: {
+    default: 10_000,
+    floor: 0,
+    ceiling: 86_400_000,
+    unit: 'ms',
+    says: 'time after which an idle sandbox gets no CPU until its next request, where the driver can freeze; 0: never',
+  },
   idleMs: {
     default: 300_000,
     floor: 1_000,

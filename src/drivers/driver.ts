@@ -34,6 +34,8 @@ export interface RuntimeFacts {
   readonly gaps: ReadonlyMap<Isolation, string>;
   /** Limits that a live sandbox keeps as they are: for others a new one has to be made. */
   readonly fixedLimits: readonly (keyof SandboxLimits)[];
+  /** `freeze` and `thaw` do something. */
+  readonly canFreeze: boolean;
 }
 
 /** What a sandbox is, from its first moment to its last. */
@@ -121,6 +123,11 @@ export interface Driver {
   /** Changes limits of a live sandbox; unknown id: nothing happens.
    *  @throws Error when it lives on and not all of them are in force (those that could be applied are) */
   update(id: SandboxId, limits: SandboxLimits): Promise<void>;
+  /** From now on none of its processes gets any CPU; resolves when the kernel has been told. Of `freeze` and `thaw` the one that
+   *  was called last holds. Does nothing where the runtime cannot, or the sandbox is unknown. A frozen one can be destroyed. */
+  freeze(id: SandboxId): Promise<void>;
+  /** It goes on where it was. @throws Error when it is still frozen */
+  thaw(id: SandboxId): Promise<void>;
   /** @returns null when there is no such sandbox */
   usage(id: SandboxId): Promise<SandboxUsage | null>;
   /** Where the main thread spins, innermost frame first; [] when it cannot be told within `LOCATE_MS` (two seconds). */

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SandboxId } from '../contracts/ids.ts';
 import { removeTree } from '../kernel/tree-removal.ts';
-import { emptyAndRemove } from './cgroups/cgroup-files.ts';
+import { emptyAndRemove, letDie } from './cgroups/cgroup-files.ts';
 import type { DriverLog } from './driver-log.ts';
 import { isAlive, type ProcessIdentity, signalPid } from './process-identity.ts';
 import { killStrays } from './process/stray-processes.ts';
@@ -33,10 +33,13 @@ export async function recoverSandboxes(options: RecoveryOptions): Promise<readon
 
 async function removeLeftover(record: SandboxRecord, options: RecoveryOptions): Promise<SandboxId | null> {
   try {
+    const groups = record.cgroups.map((path) => groupOf(record, path, options));
+    await Promise.all(groups.map(letDie));
     if (record.process !== null) await killTree(record.process);
     // The driver `process` wrote it, whichever driver recovers: it has no control groups to find them by.
     if (record.tmpDir !== null) await killStrays(record.tmpDir);
-    for (const path of record.cgroups) await removeGroup(path, `/${options.groupName}/${record.id}`);
+    // The group above them stays: it is the one that the new sandboxes are about to be made in.
+    for (const group of groups) await emptyAndRemove(group, KILL_MS);
     for (const path of [record.channelDir, record.tmpDir])
       if (path !== null) await removeDirectory(path, options);
     await options.records.remove(record.id);
@@ -58,10 +61,9 @@ async function killTree(outermost: ProcessIdentity): Promise<void> {
   }
 }
 
-async function removeGroup(path: string, ending: string): Promise<void> {
-  if (!path.endsWith(ending)) throw new RangeError(`${path} is no control group of ours`);
-  // The group above it stays: it is the one that the new sandboxes are about to be made in.
-  await emptyAndRemove(path, KILL_MS);
+function groupOf({ id }: SandboxRecord, path: string, { groupName }: RecoveryOptions): string {
+  if (!path.endsWith(`/${groupName}/${id}`)) throw new RangeError(`${path} is no control group of ours`);
+  return path;
 }
 
 async function removeDirectory(path: string, { runDir, log }: RecoveryOptions): Promise<void> {

@@ -13,7 +13,14 @@ describe('acquiring a place', () => {
     expect(channel.sent).toEqual(['exercise with fetch', 'load', 'request']);
     expect(channel.loads[0]!.toString()).toBe('code of hello');
     await world.clock.advance(20);
-    expect(world.sandboxes.stats()).toEqual({ blank: 2, starting: 0, claimed: 1, inFlight: 1, waiting: 0 });
+    expect(world.sandboxes.stats()).toEqual({
+      blank: 2,
+      starting: 0,
+      claimed: 1,
+      frozen: 0,
+      inFlight: 1,
+      waiting: 0,
+    });
   });
 
   it('serves a warm function without a promise, and never before it was claimed', async () => {

@@ -14,6 +14,7 @@ const limits = {
   queue: 3,
   queueMs: 3_000,
   idleMs: 4_000,
+  freezeMs: 1_000,
   wallMs: 5_000,
 };
 
@@ -49,6 +50,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
 /** Plays clients, runtimes and the kernel, and remembers what each invocation heard. */
 class Play {
   readonly world = new World({
+    facts: { canFreeze: true },
     maxSandboxes: MAX_SANDBOXES,
     pool: { minBlank: 1, maxBlank: 2, startConcurrency: 2 },
   });
@@ -121,7 +123,13 @@ class Play {
     for (const count of Object.values(stats)) expect(count).toBeGreaterThanOrEqual(0);
     expect(this.world.driver.live.size).toBeLessThanOrEqual(MAX_SANDBOXES);
     expect(stats.claimed + stats.blank + stats.starting).toBeLessThanOrEqual(MAX_SANDBOXES);
-    for (const channel of this.world.channels) expect(channel.loads.length).toBeLessThanOrEqual(1);
+    for (const channel of this.world.channels) {
+      expect(channel.loads.length).toBeLessThanOrEqual(1);
+      const lastWord = this.world.driver.frost.findLast((word) =>
+        word.endsWith(this.world.idOf.get(channel)!),
+      );
+      if (lastWord?.startsWith('freeze') === true) expect(channel.opened.size).toBe(0);
+    }
   }
 }
 
@@ -145,6 +153,7 @@ it('in whatever order things happen: limits hold, each invocation ends once, not
         blank: 0,
         starting: 0,
         claimed: 0,
+        frozen: 0,
         inFlight: 0,
         waiting: 0,
       });

@@ -1,13 +1,13 @@
 /** The sandboxes of this host: brings pool, groups, watchdog and reaper together behind `Sandboxes`. */
 import { BerthError } from '../contracts/errors.ts';
-import type { Form } from '../contracts/forms.ts';
 import type { TenantId } from '../contracts/ids.ts';
 import type { DriverFacts } from '../drivers/driver.ts';
 import { DeadlinePassed, withDeadline } from '../kernel/deadline.ts';
+import { Freezer } from './freezer.ts';
 import { Moulds } from './mould.ts';
 import { Reaper } from './reaper.ts';
 import { RunnableGroup } from './runnable-group.ts';
-import type { SandboxKeeper } from './sandbox-keeper.ts';
+import type { LoadedWell, SandboxKeeper } from './sandbox-keeper.ts';
 import { Sandbox } from './sandbox.ts';
 import type { SandboxPlan } from './sandbox-plan.ts';
 import type { Lease, Runnable, Sandboxes, SandboxStats } from './sandboxes.ts';
@@ -52,6 +52,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
   readonly #moulds: Moulds;
   readonly #supply: Supply;
   readonly #watchdog: Watchdog;
+  readonly #freezer: Freezer;
   readonly #reaper: Reaper;
   readonly #places: SourcePlaces;
   #isDraining = false;
@@ -62,7 +63,12 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
     this.#options = options;
     this.#places = new SourcePlaces(options.clock);
     this.#watchdog = new Watchdog(options);
-    this.#reaper = new Reaper(options.clock, () => this.#sweep());
+    this.#freezer = new Freezer(options);
+    this.#reaper = new Reaper({
+      clock: options.clock,
+      freeze: (sandbox) => this.#freeze(sandbox),
+      also: () => this.#sweep(),
+    });
     this.#moulds = new Moulds(options.facts);
     this.#supply = new Supply({
       services: options,
@@ -166,6 +172,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
       blank: this.#supply.blankCount,
       starting: this.#supply.startingCount,
       claimed,
+      frozen: this.#freezer.size,
       inFlight,
       waiting,
     };
@@ -197,7 +204,10 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
 
   leased(sandbox: Sandbox): void {
     this.#counts.inFlight += 1;
-    if (sandbox.live === 1) this.#reaper.wake(sandbox);
+    if (sandbox.live === 1) {
+      this.#reaper.wake(sandbox);
+      this.#freezer.thaw(sandbox);
+    }
     this.#watchdog.begin(sandbox);
   }
 
@@ -211,8 +221,9 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
     claimant.share.relieve();
   }
 
-  loaded(sandbox: Sandbox, form: Form): void {
+  loaded(sandbox: Sandbox, { form, bytecode }: LoadedWell): void {
     this.#supply.loaded(form);
+    if (bytecode !== undefined) this.#options.onEvent({ kind: 'bytecode', outcome: bytecode });
     sandbox.claimant?.loaded(sandbox);
     if (sandbox.openCount > 0) this.#watchdog.begin(sandbox);
   }
@@ -235,6 +246,7 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
     const { onEvent, log } = this.#options;
     this.#watchdog.forget(sandbox);
     this.#reaper.forget(sandbox);
+    this.#freezer.forget(sandbox);
     log.debug(
       { sandbox: sandbox.id, tenant: sandbox.runnable?.tenant, reason: ending.reason },
       'a sandbox ended',
@@ -256,6 +268,13 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
   #rest(sandbox: Sandbox): void {
     this.#reaper.rest(sandbox);
     if (this.#supply.isStarved) this.#supply.fill();
+  }
+
+  /** Not one that still owes a pong: the watchdog would take it for blocked. */
+  #freeze(sandbox: Sandbox): void {
+    const { canFreeze } = this.#moulds.facts.runtimes[sandbox.mould.kind.isolation] ?? { canFreeze: false };
+    const isAtRest = sandbox.state === 'ready' && sandbox.isLoaded && sandbox.openCount === 0;
+    if (canFreeze && isAtRest && !this.#watchdog.watches(sandbox)) this.#freezer.freeze(sandbox);
   }
 
   #evictIdle(): boolean {

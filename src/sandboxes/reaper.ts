@@ -1,4 +1,4 @@
-/** Looks once a second at what only time changes: idle sandboxes, long drains, cancelled invocations that do not end. */
+/** Looks once a second at what only time changes: idle sandboxes (frozen, then ended), long drains, cancelled invocations that do not end. */
 import { BerthError } from '../contracts/errors.ts';
 import { platformLimits } from '../contracts/limits.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -17,19 +17,26 @@ interface Movement {
   at: number;
 }
 
+export interface ReaperOptions {
+  readonly clock: Clock;
+  /** It was idle for freezeMs, or still is. */
+  readonly freeze: (sandbox: Sandbox) => void;
+  /** What else is to be done once a second. */
+  readonly also: () => void;
+}
+
 export class Reaper {
+  readonly #options: ReaperOptions;
   readonly #clock: Clock;
-  readonly #also: () => void;
   /** Open, with nothing to do; the longest idle first. */
   readonly #idle = new Set<Sandbox>();
   readonly #draining = new Map<Sandbox, Movement>();
   readonly #stranded = new Set<Sandbox>();
   #cancel: (() => void) | null = null;
 
-  /** @param also what else is to be done once a second */
-  constructor(clock: Clock, also: () => void) {
-    this.#clock = clock;
-    this.#also = also;
+  constructor(options: ReaperOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
     this.#arm();
   }
 
@@ -83,13 +90,16 @@ export class Reaper {
     for (const sandbox of this.#idle) this.#reapIdle(sandbox, now);
     for (const sandbox of this.#stranded) this.#reapStranded(sandbox, now);
     for (const [sandbox, last] of this.#draining) this.#reapDraining(sandbox, last, now);
-    this.#also();
+    this.#options.also();
   }
 
   #reapIdle(sandbox: Sandbox, now: number): void {
-    const idleMs = sandbox.runnable?.limits().idleMs ?? 0;
-    if (now - sandbox.restingSince < idleMs) return;
-    sandbox.end(endingOf(new BerthError('SHUTTING_DOWN'), 'idle'));
+    const { idleMs = 0, freezeMs = 0 } = sandbox.runnable?.limits() ?? {};
+    if (now - sandbox.restingSince >= idleMs)
+      return sandbox.end(endingOf(new BerthError('SHUTTING_DOWN'), 'idle'));
+    // What talks to somebody outside works, though nobody has asked it to.
+    const restingSince = Math.max(sandbox.restingSince, sandbox.egressAt);
+    if (freezeMs > 0 && now - restingSince >= freezeMs) this.#options.freeze(sandbox);
   }
 
   #reapStranded(sandbox: Sandbox, now: number): void {

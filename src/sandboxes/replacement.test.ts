@@ -324,7 +324,14 @@ describe('draining', () => {
     expect(heard.error?.code).toBe('SHUTTING_DOWN');
     expect(await waiting).toMatchObject({ code: 'SHUTTING_DOWN' });
     expect(world.driver.live.size).toBe(0);
-    expect(world.sandboxes.stats()).toEqual({ blank: 0, starting: 0, claimed: 0, inFlight: 0, waiting: 0 });
+    expect(world.sandboxes.stats()).toEqual({
+      blank: 0,
+      starting: 0,
+      claimed: 0,
+      frozen: 0,
+      inFlight: 0,
+      waiting: 0,
+    });
     await world[Symbol.asyncDispose]();
   });
 

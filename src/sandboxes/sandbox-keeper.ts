@@ -1,7 +1,9 @@
 /** Whom a sandbox tells of the turns of its life. */
-import type { Form } from '../contracts/forms.ts';
+import type { Loaded } from '../contracts/frames.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Ending } from './verdict.ts';
+
+export type LoadedWell = Extract<Loaded, { ok: true }>;
 
 /** Who keeps the sandbox: told of each turn of its life. */
 export interface SandboxKeeper {
@@ -11,7 +13,7 @@ export interface SandboxKeeper {
   leased(sandbox: Sandbox): void;
   /** A place became free in it. */
   freed(sandbox: Sandbox): void;
-  loaded(sandbox: Sandbox, form: Form): void;
+  loaded(sandbox: Sandbox, what: LoadedWell): void;
   ponged(sandbox: Sandbox, nonce: number): void;
   /** Some of its invocations were cancelled and have not ended. */
   stranded(sandbox: Sandbox): void;

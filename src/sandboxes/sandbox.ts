@@ -160,6 +160,10 @@ export class Sandbox {
     return this.#channel?.moves ?? 0;
   }
 
+  get egressAt(): number {
+    return this.#channel?.egressAt ?? 0;
+  }
+
   retire(): void {
     this.#take({ type: 'retired', isEmpty: this.openCount === 0 });
   }
@@ -284,10 +288,9 @@ export class Sandbox {
       return this.#judge(new BerthError(loaded.code, { reason: loaded.reason }));
     }
     this.#cancelLoad();
-    if (loaded.bytecode !== undefined) this.#services.onEvent({ kind: 'bytecode', outcome: loaded.bytecode });
     this.#isLoaded = true;
     this.#take({ type: 'loaded' });
-    this.#keeper.loaded(this, loaded.form);
+    this.#keeper.loaded(this, loaded);
   }
 
   #onFatal(reason: string, stack: string | undefined): void {
@@ -391,10 +394,7 @@ export class Sandbox {
     this.end(endingOf(startError(error)));
   }
 
-  #logStart({ code, signal, outOfMemory, stderrTail }: SandboxExit): void {
-    this.#services.log.error(
-      { sandbox: this.id, code, signal, outOfMemory, stderrTail },
-      'a sandbox ended while it started',
-    );
+  #logStart({ id: sandbox, ...how }: SandboxExit): void {
+    this.#services.log.error({ sandbox, ...how }, 'a sandbox ended while it started');
   }
 }

@@ -98,6 +98,8 @@ export interface SandboxStats {
   readonly blank: number;
   readonly starting: number;
   readonly claimed: number;
+  /** of the claimed ones */
+  readonly frozen: number;
   readonly inFlight: number;
   readonly waiting: number;
 }

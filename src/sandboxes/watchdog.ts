@@ -55,6 +55,10 @@ export class Watchdog {
     return this.#watches.size;
   }
 
+  watches(sandbox: Watched): boolean {
+    return this.#watches.has(sandbox);
+  }
+
   /** Watches from now on, until it is idle. Cheap when it is watched already. */
   begin(sandbox: Watched): void {
     if (!sandbox.isLoaded || this.#watches.has(sandbox)) return;

@@ -144,6 +144,10 @@ export class DriverSession {
         return await driver.removeVolume(request.volume);
       case 'update':
         return await driver.update(request.id, request.limits);
+      case 'freeze':
+        return await driver.freeze(request.id);
+      case 'thaw':
+        return await driver.thaw(request.id);
       case 'usage':
         return await driver.usage(request.id);
       case 'locate':

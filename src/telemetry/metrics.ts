@@ -7,6 +7,8 @@ export interface SandboxGauges {
   readonly blank: number;
   readonly starting: number;
   readonly claimed: number;
+  /** of the claimed ones */
+  readonly frozen: number;
   readonly inFlight: number;
   readonly waiting: number;
 }
@@ -97,6 +99,11 @@ export const metricDefinitions = {
     says: 'sandboxes that ended, by error code or idle, retired, evicted, surplus',
   },
   berth_sandboxes: { type: 'gauge', labels: ['state'], says: 'sandboxes now: blank, starting, claimed' },
+  berth_sandboxes_frozen: {
+    type: 'gauge',
+    labels: [],
+    says: 'claimed sandboxes that are idle and get no CPU now',
+  },
   berth_invocations_in_flight: { type: 'gauge', labels: [], says: 'invocations that run now' },
   berth_invocations_waiting: { type: 'gauge', labels: [], says: 'invocations that wait for a sandbox now' },
   berth_deploys_total: { type: 'counter', labels: ['result'], says: 'deploys: ok, failed' },

@@ -10,7 +10,7 @@ const REQUEST_MS = [
 const START_MS = [1, 2, 3, 5, 10, 20, 40, 60, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
 const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 const OUTCOMES = ['ok', 'refused', 'limited', 'failed'] as const;
-const none: SandboxGauges = { blank: 0, starting: 0, claimed: 0, inFlight: 0, waiting: 0 };
+const none: SandboxGauges = { blank: 0, starting: 0, claimed: 0, frozen: 0, inFlight: 0, waiting: 0 };
 
 export interface MetricsOptions {
   /** Memory, CPU, event loop and collector of this process too; false in tests, as they start observers. */
@@ -48,6 +48,7 @@ class PrometheusMetrics implements Metrics {
       return { blank, starting, claimed };
     });
     readGauge('berth_egress_open', this.#registry, () => this.#readEgress());
+    readGauge('berth_sandboxes_frozen', this.#registry, () => this.#readSandboxes().frozen);
     readGauge('berth_invocations_in_flight', this.#registry, () => this.#readSandboxes().inFlight);
     readGauge('berth_invocations_waiting', this.#registry, () => this.#readSandboxes().waiting);
   }

@@ -1,6 +1,6 @@
 /** What every driver must do, whatever it isolates with. */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -36,6 +36,9 @@ export function describeDriver(driver: DriverUnderTest): void {
   afterAll(async () => {
     await world.close();
   });
+
+  const canFreeze = async (): Promise<boolean> =>
+    (await world.driver.facts()).runtimes[world.kind.isolation]?.canFreeze === true;
 
   describe(`the driver ${driver.title ?? driver.name}`, () => {
     afterEach(() => {
@@ -177,6 +180,46 @@ export function describeDriver(driver: DriverUnderTest): void {
       await world.driver.destroy(probe.id);
     });
 
+    test('freezes, where it says that it can: no CPU until it is thawed, and the last word holds', async (context) => {
+      if (!(await canFreeze())) return context.skip('the driver cannot freeze');
+      const probe = await world.start();
+      const cpuMicros = async (): Promise<number> => (await world.driver.usage(probe.id))!.cpuMicros;
+      await probe.run(
+        'globalThis.mined = 0; setInterval(() => { for (let n = 0; n < 1e6; n++) mined++; }, 1)',
+      );
+      const before = await cpuMicros();
+      await eventually('it burns CPU', async () => (await cpuMicros()) > before + 50_000);
+      await world.driver.freeze(probe.id);
+      await eventually('it has come to a stop', () => burnsLittle(cpuMicros));
+      // Limits of one that stands still are changed as those of any other.
+      await world.driver.update(probe.id, {
+        ...testLimits,
+        pids: 50,
+        memoryBytes: testLimits.memoryBytes * 2,
+      });
+      await world.driver.thaw(probe.id);
+      const thawed = await cpuMicros();
+      await eventually('it goes on', async () => (await cpuMicros()) > thawed + 50_000);
+      await Promise.all([world.driver.freeze(probe.id), world.driver.thaw(probe.id)]);
+      expect(await probe.run('return mined > 0')).toBe(true);
+      await world.driver.destroy(probe.id);
+    });
+
+    test('destroys what is frozen', async (context) => {
+      if (!(await canFreeze())) return context.skip('the driver cannot freeze');
+      const probe = await world.start();
+      const outermost = identityOf(recordsOf(world.runDir, probe.id)[0]!.process.pid)!;
+      await world.driver.freeze(probe.id);
+      await world.driver.destroy(probe.id);
+      expect(isAlive(outermost)).toBe(false);
+      expect(recordsOf(world.runDir, probe.id)).toEqual([]);
+    });
+
+    test('freezing and thawing what is not there does nothing', async () => {
+      await world.driver.freeze(newSandboxId());
+      await world.driver.thaw(newSandboxId());
+    });
+
     test('gives up a start that is aborted; nothing is left', async () => {
       for (const delayMs of [0, 5, 15, 30]) {
         const probe = await world.prepare();
@@ -203,7 +246,13 @@ export function describeDriver(driver: DriverUnderTest): void {
       await world.driver.destroy(probe.id);
     });
 
-    test('removes what a killed platform left over, and leaves a living platform’s sandboxes alone', async () => {
+    for (const state of ['at work', 'frozen'] as const)
+      test(`removes what a killed platform left over, ${state}, and leaves a living platform’s sandboxes alone`, async (context) => {
+        if (state === 'frozen' && !(await canFreeze())) return context.skip('the driver cannot freeze');
+        await removesLeftovers(state);
+      });
+
+    async function removesLeftovers(state: 'at work' | 'frozen'): Promise<void> {
       const survivor = await world.start();
       const platform = spawn(
         process.execPath,
@@ -220,9 +269,11 @@ export function describeDriver(driver: DriverUnderTest): void {
       );
       const ready = readySchema.parse(JSON.parse(await firstLine(platform.stdout)));
       const left = ready.pids.map(identityOf).filter((identity) => identity !== null);
+      if (state === 'frozen')
+        for (const { cgroups } of recordsOf(world.runDir, ready.id)) cgroups.forEach(freezeGroup);
       expect(left.length).toBeGreaterThanOrEqual(driver.diesWithPlatform ? 4 : 1);
       platform.kill('SIGKILL');
-      if (driver.diesWithPlatform) await allGone(left, 2_000);
+      if (driver.diesWithPlatform && state === 'at work') await allGone(left, 2_000);
       await eventually('the platform is gone', () => platform.signalCode !== null);
       expect(await world.driver.recover()).toEqual([ready.id]);
       await allGone(left, 2_000);
@@ -231,7 +282,7 @@ export function describeDriver(driver: DriverUnderTest): void {
       expect(await world.driver.recover()).toEqual([]);
       expect(await survivor.run('return 42')).toBe(42);
       await world.driver.destroy(survivor.id);
-    });
+    }
 
     test('leaves nothing behind when it is closed', async () => {
       const other = new DriverWorld(driver.make, driver.kind);
@@ -244,7 +295,23 @@ export function describeDriver(driver: DriverUnderTest): void {
   });
 }
 
-function recordsOf(runDir: string, id: string): { process: { pid: number } }[] {
+/** As the kernel documents it for either version. */
+function freezeGroup(group: string): void {
+  for (const [file, value] of [
+    ['freezer.state', 'FROZEN'],
+    ['cgroup.freeze', '1'],
+  ] as const)
+    if (existsSync(join(group, file))) writeFileSync(join(group, file), value);
+}
+
+/** Less than a hundredth of a core for a while: what is on its way to the freezer may still use some. */
+async function burnsLittle(cpuMicros: () => Promise<number>): Promise<boolean> {
+  const before = await cpuMicros();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  return (await cpuMicros()) - before < 2_000;
+}
+
+function recordsOf(runDir: string, id: string): { process: { pid: number }; cgroups: string[] }[] {
   const path = join(runDir, 'records', `${id}.json`);
   return existsSync(path) ? [JSON.parse(readFileSync(path, 'utf8'))] : [];
 }

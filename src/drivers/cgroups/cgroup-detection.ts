@@ -56,6 +56,7 @@ async function openV1(
     cpu: await base('cpu'),
     cpuacct: await base('cpuacct'),
     pids: await base('pids'),
+    freezer: await base('freezer'),
   };
   return Object.values(bases).every((path) => path === null) ? null : new CgroupTreeV1(bases);
 }

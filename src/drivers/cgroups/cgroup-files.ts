@@ -5,6 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isMissing, signalPid } from '../process-identity.ts';
 
 const POLL_MS = 4;
+/** Of version 1. */
+export const FREEZER_FILE = 'freezer.state';
+export const THAWED = 'THAWED';
 
 export async function makeGroup(path: string): Promise<void> {
   try {
@@ -62,9 +65,15 @@ export async function emptyAndRemove(group: string, deadlineMs: number): Promise
     await setFileIfThere(group, 'cgroup.kill', '1');
     for (const pid of await processesOf(group)) if (pid > 1) signalPid(pid, 'SIGKILL');
     if (await isRemoved(group)) return;
+    await letDie(group);
     if (performance.now() > end) throw new Error(`the cgroup ${group} is not empty after ${deadlineMs} ms`);
     await sleep(POLL_MS);
   }
+}
+
+/** What is frozen in version 1 ends when it is thawed; in version 2 it can be killed as it is. */
+export async function letDie(group: string): Promise<void> {
+  await setFileIfThere(group, FREEZER_FILE, THAWED);
 }
 
 /** A group whose last process is just being reaped answers EBUSY for a moment. */

@@ -16,7 +16,7 @@ import { asSandboxId } from '../../contracts/ids.ts';
 import type { SandboxLimits } from '../driver.ts';
 import { identityOf, isAlive } from '../process-identity.ts';
 import { type Controller, cpuQuotaMicros } from './cgroup.ts';
-import { CgroupTreeV1 } from './cgroup-v1.ts';
+import { CgroupTreeV1, type V1Bases } from './cgroup-v1.ts';
 import { CgroupTreeV2 } from './cgroup-v2.ts';
 import { parseCgroupPlaces } from './cgroup-mounts.ts';
 
@@ -54,9 +54,13 @@ describe('version 2', () => {
       'cpu.max',
       'pids.max',
       'cgroup.procs',
+      'cgroup.freeze',
     ];
     const group = fakeGroup('b', Object.fromEntries(files.map((name) => [name, ''])));
     const made = await new CgroupTreeV2(join(folder, 'b'), all).create(id, limits);
+    await made.setFrozen(true);
+    expect(readFileSync(join(group, 'cgroup.freeze'), 'utf8')).toBe('1');
+    await made.setFrozen(false);
     await made.add(4_711);
     const read = Object.fromEntries(files.map((name) => [name, readFileSync(join(group, name), 'utf8')]));
     expect(read).toEqual({
@@ -66,6 +70,7 @@ describe('version 2', () => {
       'cpu.max': '150000 100000',
       'pids.max': '42',
       'cgroup.procs': '4711',
+      'cgroup.freeze': '0',
     });
   });
 
@@ -126,11 +131,12 @@ describe('version 2', () => {
 });
 
 describe('version 1', () => {
-  const bases = (): { memory: string; cpu: string; cpuacct: string; pids: null } => ({
+  const bases = (): V1Bases => ({
     memory: join(folder, 'memory'),
     cpu: join(folder, 'cpu'),
     cpuacct: join(folder, 'cpu'),
     pids: null,
+    freezer: null,
   });
 
   test('limits go to each hierarchy that is there; memory and swap share one limit', async () => {
@@ -153,6 +159,25 @@ describe('version 1', () => {
     expect(readFileSync(join(memory, 'memory.swappiness'), 'utf8')).toMatch(/^0/);
     expect(readFileSync(join(cpu, 'cpu.cfs_quota_us'), 'utf8')).toBe('150000');
     expect(await group.usage()).toBeNull(); // no memory.usage_in_bytes here
+    expect(tree.canFreeze).toBe(false);
+    await group.setFrozen(true);
+  });
+
+  test('the freezer is a hierarchy of its own', async () => {
+    const freezer = fakeGroup('freezer', { 'freezer.state': '' });
+    const none = { memory: null, cpu: null, cpuacct: null, pids: null };
+    const tree = new CgroupTreeV1({ ...none, freezer: join(folder, 'freezer') });
+    expect(tree.canFreeze).toBe(true);
+    expect([...tree.available]).toEqual([]);
+    expect(tree.pathsOf(id)).toEqual([freezer]);
+    const group = await tree.create(id, limits);
+    const state = (): string => readFileSync(join(freezer, 'freezer.state'), 'utf8');
+    await group.setFrozen(true);
+    expect(state()).toBe('FROZEN');
+    await group.setFrozen(false);
+    expect(state()).toBe('THAWED');
+    rmSync(freezer, { recursive: true });
+    await group.setFrozen(true); // gone: nothing happens
   });
 });
 

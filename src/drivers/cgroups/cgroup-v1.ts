@@ -7,6 +7,7 @@ import { CPU_PERIOD_MICROS, cpuQuotaMicros, OWN_PROCESSES } from './cgroup.ts';
 import type { CgroupTree, CgroupUsage, Controller, SandboxCgroup } from './cgroup.ts';
 import {
   emptyAndRemove,
+  FREEZER_FILE,
   isRemoved,
   keyedNumber,
   makeGroup,
@@ -14,6 +15,7 @@ import {
   readText,
   setFile,
   setFileIfThere,
+  THAWED,
 } from './cgroup-files.ts';
 
 /** Directories of the group of all sandboxes, for each hierarchy that this host has; several may be the same one. */
@@ -22,15 +24,18 @@ export interface V1Bases {
   readonly cpu: string | null;
   readonly cpuacct: string | null;
   readonly pids: string | null;
+  readonly freezer: string | null;
 }
 
 export class CgroupTreeV1 implements CgroupTree {
   readonly version = 1;
   readonly available: ReadonlySet<Controller>;
+  readonly canFreeze: boolean;
   readonly #bases: V1Bases;
 
   constructor(bases: V1Bases) {
     this.#bases = bases;
+    this.canFreeze = bases.freezer !== null;
     this.available = new Set((['memory', 'cpu', 'pids'] as const).filter((name) => bases[name] !== null));
   }
 
@@ -51,8 +56,8 @@ export class CgroupTreeV1 implements CgroupTree {
 
   #groupsOf(id: SandboxId): V1Bases {
     const at = (base: string | null): string | null => (base === null ? null : join(base, id));
-    const { memory, cpu, cpuacct, pids } = this.#bases;
-    return { memory: at(memory), cpu: at(cpu), cpuacct: at(cpuacct), pids: at(pids) };
+    const { memory, cpu, cpuacct, pids, freezer } = this.#bases;
+    return { memory: at(memory), cpu: at(cpu), cpuacct: at(cpuacct), pids: at(pids), freezer: at(freezer) };
   }
 }
 
@@ -79,6 +84,11 @@ export class SandboxCgroupV1 implements SandboxCgroup {
     if (cpu !== null) changes.push(setCpu(cpu, limits.cpuMillis));
     if (memory !== null) changes.push(setMemory(memory, limits.memoryBytes));
     await allApplied(changes);
+  }
+
+  async setFrozen(isFrozen: boolean): Promise<void> {
+    const { freezer } = this.#groups;
+    if (freezer !== null) await setFileIfThere(freezer, FREEZER_FILE, isFrozen ? 'FROZEN' : THAWED);
   }
 
   async usage(): Promise<CgroupUsage | null> {

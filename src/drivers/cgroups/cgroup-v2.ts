@@ -18,6 +18,8 @@ import {
 
 export class CgroupTreeV2 implements CgroupTree {
   readonly version = 2;
+  /** Part of every group since Linux 5.2. */
+  readonly canFreeze = true;
   readonly available: ReadonlySet<Controller>;
   readonly #base: string;
 
@@ -73,6 +75,10 @@ export class SandboxCgroupV2 implements SandboxCgroup {
     if (this.#available.has('cpu')) changes.push(setFile(this.#path, 'cpu.max', cpuMax));
     if (this.#available.has('memory')) changes.push(setFile(this.#path, 'memory.max', limits.memoryBytes));
     await allApplied(changes);
+  }
+
+  async setFrozen(isFrozen: boolean): Promise<void> {
+    await setFileIfThere(this.#path, 'cgroup.freeze', isFrozen ? 1 : 0);
   }
 
   async usage(): Promise<CgroupUsage | null> {

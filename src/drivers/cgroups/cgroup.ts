@@ -19,6 +19,8 @@ export interface SandboxCgroup {
   add(pid: number): Promise<void>;
   /** Sets all that the kernel takes. Idempotent. @throws when it refuses one, e.g. memory in use above the new limit (v1, EBUSY) */
   setLimits(limits: SandboxLimits): Promise<void>;
+  /** Stops or continues all processes in it. Nothing happens where the kernel has no freezer, or the group is gone. */
+  setFrozen(isFrozen: boolean): Promise<void>;
   /** @returns null when the group is gone */
   usage(): Promise<CgroupUsage | null>;
   /** How many processes the kernel killed in it for memory. */
@@ -30,6 +32,7 @@ export interface SandboxCgroup {
 export interface CgroupTree {
   readonly version: 1 | 2;
   readonly available: ReadonlySet<Controller>;
+  readonly canFreeze: boolean;
   /** Makes the group with limits in force. */
   create(id: SandboxId, limits: SandboxLimits): Promise<SandboxCgroup>;
   /** Where `create` puts the group of a sandbox; nothing is made. */

@@ -164,6 +164,15 @@ class DockerDriver implements Driver {
     }
   }
 
+  /** The engine's own pause goes through its daemon and shows as a state of the container: not used. */
+  freeze(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  thaw(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async usage(id: SandboxId): Promise<SandboxUsage | null> {
     const holding = this.#holdings.get(id);
     return holding?.isCreated === true ? await holding.sandbox!.usage() : null;

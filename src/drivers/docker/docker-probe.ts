@@ -131,7 +131,7 @@ async function probeRuntime(
     ...(canMountSocket && ground.ownUid !== null ? [gapOfUid] : []),
   ]);
   const fixedLimits = canUpdate ? tmpLimits : [...tmpLimits, ...groupLimits];
-  return { name: runtime, hasOwnKernel, gaps, fixedLimits, canMountSocket };
+  return { name: runtime, hasOwnKernel, gaps, fixedLimits, canFreeze: false, canMountSocket };
 }
 
 async function ask(

@@ -108,7 +108,8 @@ function threadsOf(pid: number): readonly number[] {
 
 function groupAt({ v1, v2 }: CgroupPlaces, own: number): SandboxCgroup | null {
   const at = (controller: string): string | null => v1.get(controller) ?? null;
-  const bases = { memory: at('memory'), cpu: at('cpu'), cpuacct: at('cpuacct'), pids: at('pids') };
+  const groups = { memory: at('memory'), cpu: at('cpu'), cpuacct: at('cpuacct'), pids: at('pids') };
+  const bases = { ...groups, freezer: null };
   if (Object.values(bases).some((path) => path !== null)) return new SandboxCgroupV1(bases, own);
   return v2 === null ? null : new SandboxCgroupV2(v2.own, allControllers, own);
 }

@@ -126,6 +126,14 @@ class JailDriver implements Driver {
     }
   }
 
+  async freeze(id: SandboxId): Promise<void> {
+    await this.#holdings.get(id)?.sandbox?.freeze();
+  }
+
+  async thaw(id: SandboxId): Promise<void> {
+    await this.#holdings.get(id)?.sandbox?.thaw();
+  }
+
   async usage(id: SandboxId): Promise<SandboxUsage | null> {
     const holding = this.#holdings.get(id);
     return holding?.isCreated ? await holding.sandbox!.usage() : null;

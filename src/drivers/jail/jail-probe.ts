@@ -44,7 +44,8 @@ export async function probeJail(
       ...gapsInside(answer),
       ...gapsOfHost(ground),
     ]);
-    const runtime = { name: 'bubblewrap', hasOwnKernel: false, gaps, fixedLimits: [] };
+    const canFreeze = ground.cgroups.tree?.canFreeze ?? false;
+    const runtime = { name: 'bubblewrap', hasOwnKernel: false, gaps, fixedLimits: [], canFreeze };
     return {
       driver: 'jail',
       isUsable: true,

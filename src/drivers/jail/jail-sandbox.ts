@@ -41,6 +41,9 @@ export class JailSandbox {
   #first: ProcessIdentity | null = null;
   #main: ProcessIdentity | null = null;
   #killTimer: NodeJS.Timeout | null = null;
+  #isKilled = false;
+  #isFrozen = false;
+  #freezing: Promise<void> = Promise.resolve();
 
   constructor(id: SandboxId, process: JailProcess, cgroup: SandboxCgroup | null) {
     this.id = id;
@@ -92,8 +95,11 @@ export class JailSandbox {
    * namespace: it sees its child die, reaps it and ends, unless it is stopped or was not that far yet. Idempotent.
    */
   kill(): void {
+    this.#isKilled = true;
     if (this.#first !== null && signalProcess(this.#first, 'SIGKILL')) this.#killOutermostLater();
     else this.#killOutermost();
+    // In control groups version 1 a signal waits until then. `destroy` tells of one that does not end.
+    if (this.#isFrozen) void this.thaw().catch(() => undefined);
   }
 
   #killOutermostLater(): void {
@@ -108,6 +114,24 @@ export class JailSandbox {
 
   async setLimits(limits: SandboxLimits): Promise<void> {
     await this.#cgroup?.setLimits(limits);
+  }
+
+  /** Once it is killed nothing freezes it any more. */
+  freeze(): Promise<void> {
+    if (this.#isKilled) return Promise.resolve();
+    return this.#setFrozen(true);
+  }
+
+  thaw(): Promise<void> {
+    return this.#setFrozen(false);
+  }
+
+  /** One after the other: the last one holds. */
+  #setFrozen(isFrozen: boolean): Promise<void> {
+    this.#isFrozen = isFrozen;
+    const done = this.#freezing.then(() => this.#cgroup?.setFrozen(isFrozen));
+    this.#freezing = done.catch(() => undefined);
+    return done;
   }
 
   async usage(): Promise<SandboxUsage | null> {

@@ -46,7 +46,7 @@ class ProcessDriver implements Driver {
 
   facts(): Promise<DriverFacts> {
     const gaps = new Map(isolations.map((isolation) => [isolation, GAP]));
-    const runtime = { name: 'none', hasOwnKernel: false, gaps, fixedLimits: [] };
+    const runtime = { name: 'none', hasOwnKernel: false, gaps, fixedLimits: [], canFreeze: false };
     return Promise.resolve({
       driver: 'process',
       isUsable: true,
@@ -90,6 +90,15 @@ class ProcessDriver implements Driver {
 
   /** There are no limits to change. */
   update(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Nor a freezer. */
+  freeze(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  thaw(): Promise<void> {
     return Promise.resolve();
   }
 

@@ -12,7 +12,7 @@ import { serviceKindSchema } from '../../contracts/services.ts';
 import { type DriverFacts, driverNames, isolations, type RuntimeFacts } from '../driver.ts';
 
 /** Raised with every change of a message. Both sides come from one installation, so other versions are refused. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 const MiB = 1024 * 1024;
 const MAX_PATH_CHARACTERS = 256;
@@ -82,6 +82,8 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ call, verb: z.literal('removeVolume'), volume: volumeIdSchema }),
   z.strictObject({ call, verb: z.literal('cancel') }),
   z.strictObject({ call, verb: z.literal('update'), id, limits: sandboxLimitsSchema }),
+  z.strictObject({ call, verb: z.literal('freeze'), id }),
+  z.strictObject({ call, verb: z.literal('thaw'), id }),
   z.strictObject({ call, verb: z.literal('usage'), id }),
   z.strictObject({ call, verb: z.literal('locate'), id }),
   z.strictObject({ call, verb: z.literal('destroy'), id }),
@@ -98,6 +100,7 @@ const runtimeSchema = z
     hasOwnKernel: z.boolean(),
     gaps: gapsSchema,
     fixedLimits: z.array(sandboxLimitsSchema.keyof()),
+    canFreeze: z.boolean(),
   })
   .nullable();
 
@@ -124,8 +127,8 @@ export function factsMessage(facts: DriverFacts): z.input<typeof factsSchema> {
 
 function runtimeMessage(runtime: RuntimeFacts | null): z.input<typeof runtimeSchema> {
   if (runtime === null) return null;
-  const { name, hasOwnKernel, gaps, fixedLimits } = runtime;
-  return { name, hasOwnKernel, gaps: [...gaps], fixedLimits: [...fixedLimits] };
+  const { gaps, fixedLimits, ...rest } = runtime;
+  return { ...rest, gaps: [...gaps], fixedLimits: [...fixedLimits] };
 }
 
 const usageSchema = z
@@ -153,6 +156,8 @@ export const resultSchemas = {
   startService: nothing,
   removeVolume: nothing,
   update: nothing,
+  freeze: nothing,
+  thaw: nothing,
   usage: usageSchema,
   locate: framesSchema,
   destroy: nothing,

@@ -120,6 +120,14 @@ class RemoteDriver implements Driver {
     await this.#ask('update', { id, limits });
   }
 
+  async freeze(id: SandboxId): Promise<void> {
+    await this.#ask('freeze', { id });
+  }
+
+  async thaw(id: SandboxId): Promise<void> {
+    await this.#ask('thaw', { id });
+  }
+
   usage(id: SandboxId): Promise<SandboxUsage | null> {
     return this.#ask('usage', { id });
   }

@@ -6,14 +6,15 @@ export interface TestFacts {
   readonly driver?: DriverName;
   readonly gaps?: ReadonlyMap<Isolation, string>;
   readonly fixedLimits?: RuntimeFacts['fixedLimits'];
+  readonly canFreeze?: boolean;
   readonly hasHardened?: boolean;
   readonly nodeVersions?: readonly string[];
 }
 
 export function factsOf(test: TestFacts = {}): DriverFacts {
   const gaps = test.gaps ?? new Map();
-  const { fixedLimits = [], driver = 'jail', nodeVersions = [ownNodeVersion] } = test;
-  const runtime = { name: 'test', hasOwnKernel: false, gaps, fixedLimits };
+  const { fixedLimits = [], canFreeze = false, driver = 'jail', nodeVersions = [ownNodeVersion] } = test;
+  const runtime = { name: 'test', hasOwnKernel: false, gaps, fixedLimits, canFreeze };
   return {
     driver,
     isUsable: true,

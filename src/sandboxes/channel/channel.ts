@@ -42,6 +42,8 @@ export interface Channel {
   readonly progress: number;
   /** The same, and each time that a function took some of its request's body. */
   readonly moves: number;
+  /** When its last connection or look-up outside ended, monotonic; `Infinity` while there is one, 0 when there was none. */
+  readonly egressAt: number;
   /** Bytes of log text accepted per second; changes at once. */
   setLogRate(bytesPerSecond: number): void;
   /** Ends the channel; every open invocation gets onFailed with this error. Idempotent. */

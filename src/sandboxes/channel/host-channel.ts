@@ -105,6 +105,10 @@ class HostChannel implements Channel {
     return this.progress + this.#grants;
   }
 
+  get egressAt(): number {
+    return this.#egress?.endedAt ?? 0;
+  }
+
   exercise(withFetch: boolean): void {
     this.#writer.send(FrameType.Exercise, 0, 0, Buffer.of(withFetch ? 1 : 0));
   }

@@ -29,6 +29,15 @@ describe('a connection', () => {
     expect(host.told(FrameType.EgressClose)).toEqual([]);
   });
 
+  it('keeps its sandbox at work until it ends on both sides', async () => {
+    expect(host.egress.endedAt).toBe(0);
+    await host.connected();
+    expect(host.egress.endedAt).toBe(Number.POSITIVE_INFINITY);
+    host.now += 5_000;
+    host.say(FrameType.EgressClose, 1);
+    expect(host.egress.endedAt).toBe(host.now);
+  });
+
   it('that is refused says code and reason, and the sandbox closes it too', async () => {
     host.refusal = new EgressError('EACCES', 'it is a private address');
     host.say(FrameType.EgressOpen, 1, target);

@@ -38,9 +38,15 @@ export class HostEgress {
   #last = 0;
   #second = -SECOND_MS;
   #begun = 0;
+  #endedAt = 0;
 
   constructor(options: HostEgressOptions) {
     this.#options = options;
+  }
+
+  /** When the last stream or question ended, monotonic; `Infinity` while there is one. */
+  get endedAt(): number {
+    return this.#open === 0 ? this.#endedAt : Number.POSITIVE_INFINITY;
   }
 
   /** The sandbox begins more than any use has need of. */
@@ -107,6 +113,7 @@ export class HostEgress {
 
   #answer(number: number, answer: EgressAnswer): void {
     if (!this.#questions.delete(number)) return;
+    this.#endedAt = this.#options.now();
     this.#options.writer.send(FrameType.EgressAnswer, 0, number, Buffer.from(JSON.stringify(answer)));
   }
 
@@ -114,20 +121,24 @@ export class HostEgress {
     if (payload.length !== 0) throw new MalformedFrame('a close with a payload');
     this.#stream(number).closed();
     this.#streams.delete(number);
+    this.#endedAt = this.#options.now();
   }
 
   #begin(number: number): void {
     if (number <= this.#last) throw new MalformedFrame(`stream ${number} of egress is not new`);
     this.#last = number;
     // Those that the host has closed count until the sandbox has said that it knows.
-    if (this.#streams.size + this.#questions.size >= MAX_EGRESS_STREAMS)
-      throw new MalformedFrame('too many streams of egress');
+    if (this.#open >= MAX_EGRESS_STREAMS) throw new MalformedFrame('too many streams of egress');
     const now = this.#options.now();
     if (now - this.#second >= SECOND_MS) {
       this.#second = now;
       this.#begun = 0;
     }
     this.#begun += 1;
+  }
+
+  get #open(): number {
+    return this.#streams.size + this.#questions.size;
   }
 
   #stream(number: number): HostEgressStream {

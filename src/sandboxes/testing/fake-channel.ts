@@ -55,6 +55,7 @@ export class FakeChannel implements Channel {
   progress = 0;
   grants = 0;
   logRate = 0;
+  egressAt = 0;
   closedWith: BerthError | null = null;
   answersPings = true;
   /** The runtime has got the revision. */

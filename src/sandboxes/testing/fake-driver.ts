@@ -40,6 +40,9 @@ export class FakeDriver implements Driver {
   /** Updates wait for this. */
   updatesAfter: Promise<void> = Promise.resolve();
   failDestroys = 0;
+  /** What was asked of the freezer, in order. */
+  readonly frost: string[] = [];
+  failFreezes = false;
   /** Creates wait for `letCreate` while this is set. */
   isHeld = false;
   readonly #held: (() => void)[] = [];
@@ -96,6 +99,16 @@ export class FakeDriver implements Driver {
     this.updates.push({ id, limits });
     await this.updatesAfter;
     if (this.failUpdates) throw new Error('no such cgroup');
+  }
+
+  async freeze(id: SandboxId): Promise<void> {
+    this.frost.push(`freeze ${id}`);
+    if (this.failFreezes) throw new Error('no such cgroup');
+  }
+
+  async thaw(id: SandboxId): Promise<void> {
+    this.frost.push(`thaw ${id}`);
+    if (this.failFreezes) throw new Error('no such cgroup');
   }
 
   usage(id: SandboxId): Promise<SandboxUsage | null> {
