@@ -2,9 +2,6 @@
 import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import type { IsolationTier } from '../../contracts/isolations.ts';
-import { systemClock } from '../../kernel/clock.ts';
-import { withDeadline } from '../../kernel/deadline.ts';
-import { allApplied } from '../all-applied.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type {
   Driver,
@@ -16,6 +13,7 @@ import type {
   ServiceSpec,
   StackFrame,
 } from '../driver.ts';
+import { type Holding, HoldingBook, later, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { identityOf } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
@@ -30,13 +28,20 @@ import {
 } from './docker-ground.ts';
 import type { DockerOptions } from './docker-options.ts';
 import { type ProbedEngine, probeEngine, type ProbedRuntime } from './docker-probe.ts';
-import { type Holding, later, newGone, newHolding, stopIfDoomed } from './holding.ts';
 import { pruneImages } from './image-pruning.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { SERVICE_GRACE_SECONDS, serviceConfig, serviceLimits } from './service-config.ts';
 import { ServiceGround } from './service-ground.ts';
 
 const DESTROY_MS = 20_000;
+
+/** What there is of one sandbox or service. */
+interface ContainerHolding extends Holding<ContainerSandbox> {
+  /** Of a service. */
+  readonly volume: VolumeId | null;
+  /** The kill failed, and comes again. */
+  isKillDue: boolean;
+}
 
 /** What a holding is made of. */
 interface Made extends ContainerParts {
@@ -52,16 +57,22 @@ class DockerDriver implements Driver {
   readonly name = 'docker';
   readonly #options: DockerOptions;
   readonly #records: SandboxRecords;
-  readonly #holdings = new Map<SandboxId, Holding>();
+  readonly #holdings: HoldingBook<ContainerHolding>;
   readonly #services: ServiceGround;
   #ground: Promise<DockerGround> | null = null;
   #probed: Promise<ProbedEngine> | null = null;
-  #listener: (exit: SandboxExit) => void = () => undefined;
 
   constructor(options: DockerOptions) {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
     this.#services = new ServiceGround(options);
+    this.#holdings = new HoldingBook({
+      log: options.log,
+      destroyMs: DESTROY_MS,
+      kill: (holding) => this.#kill(holding),
+      discard: async ({ sandbox }) => await sandbox?.remove(),
+      release: (holding) => this.#release(holding),
+    });
   }
 
   async facts(): Promise<DriverFacts> {
@@ -82,17 +93,18 @@ class DockerDriver implements Driver {
   }
 
   onExit(listener: (exit: SandboxExit) => void): void {
-    this.#listener = listener;
+    this.#holdings.onExit = listener;
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
-    const holding = newHolding(spec, spec.limits);
-    await this.#make(holding, signal, {
+    const holding = newContainerHolding(spec, spec.limits);
+    await this.#holdings.make(holding, signal, {
       code: 'SANDBOX_START_FAILED',
-      plan: async (ground) => {
-        const plan = await this.#plan(spec, holding, ground);
-        return { basis: plan, config: containerConfig(plan), graceSeconds: null, uid: plan.uid };
-      },
+      start: () =>
+        this.#start(holding, async (ground) => {
+          const plan = await this.#plan(spec, holding, ground);
+          return { basis: plan, config: containerConfig(plan), graceSeconds: null, uid: plan.uid };
+        }),
     });
   }
 
@@ -100,50 +112,20 @@ class DockerDriver implements Driver {
     const isInUse = [...this.#holdings.values()].some(({ volume }) => volume === spec.volume);
     if (isInUse) throw new BerthError('SERVICE_START_FAILED', {}, { cause: 'its volume is in use' });
     const limits = { memoryBytes: spec.memoryBytes, ...serviceLimits };
-    const holding = newHolding(spec, limits, spec.volume);
-    await this.#make(holding, signal, {
+    const holding = newContainerHolding(spec, limits, spec.volume);
+    await this.#holdings.make(holding, signal, {
       code: 'SERVICE_START_FAILED',
-      plan: async (ground) => {
-        const plan = await this.#services.plan(spec, ground, await this.#runtime(spec.isolation));
-        const config = serviceConfig(plan);
-        return { basis: plan, config, graceSeconds: SERVICE_GRACE_SECONDS, uid: plan.uid };
-      },
+      start: () =>
+        this.#start(holding, async (ground) => {
+          const plan = await this.#services.plan(spec, ground, await this.#runtime(spec.isolation));
+          const config = serviceConfig(plan);
+          return { basis: plan, config, graceSeconds: SERVICE_GRACE_SECONDS, uid: plan.uid };
+        }),
     });
   }
 
   async removeVolume(volume: VolumeId): Promise<void> {
     await this.#services.removeVolume(volume, await this.#prepare());
-  }
-
-  async #make(
-    holding: Holding,
-    signal: AbortSignal,
-    how: {
-      readonly code: 'SANDBOX_START_FAILED' | 'SERVICE_START_FAILED';
-      readonly plan: (ground: DockerGround) => Promise<Made>;
-    },
-  ): Promise<void> {
-    const { spec } = holding;
-    if (this.#holdings.has(spec.id)) throw new BerthError(how.code, {}, { cause: 'the id is in use' });
-    this.#holdings.set(spec.id, holding);
-    const abort = (): void => this.#doom(holding);
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    try {
-      await this.#start(holding, how.plan);
-      holding.isCreated = true;
-      void this.#watch(holding);
-      if (holding.isDoomed) this.#doom(holding);
-    } catch (error) {
-      const said = holding.sandbox?.stderrText;
-      await this.#abandon(holding);
-      // One that was given up, as all that start when the platform stops, is no fault, unless it said something itself.
-      if (!holding.isDoomed || (said ?? '') !== '')
-        this.#options.log.warn({ sandbox: spec.id, err: error, said }, 'a sandbox could not be started');
-      throw error instanceof BerthError ? error : new BerthError(how.code, {}, { cause: error });
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
   }
 
   async update(id: SandboxId, limits: SandboxLimits): Promise<void> {
@@ -158,7 +140,7 @@ class DockerDriver implements Driver {
         throw new Error('the limits of /tmp cannot be changed in a container that runs');
     } catch (error) {
       // One that ended meanwhile needs no limits.
-      if (holding.isDoomed || !this.#holdings.has(id)) return;
+      if (holding.isDoomed || this.#holdings.get(id) === undefined) return;
       holding.limits = { ...limits, tmpBytes: before.tmpBytes, tmpInodes: before.tmpInodes };
       throw error;
     }
@@ -187,12 +169,8 @@ class DockerDriver implements Driver {
     });
   }
 
-  async destroy(id: SandboxId): Promise<void> {
-    const holding = this.#holdings.get(id);
-    if (holding === undefined) return;
-    this.#doom(holding);
-    if (holding.isStuck) void this.#finish(holding);
-    await withDeadline(systemClock, DESTROY_MS, holding.gone.promise);
+  destroy(id: SandboxId): Promise<void> {
+    return this.#holdings.destroy(id);
   }
 
   async recover(): Promise<readonly SandboxId[]> {
@@ -205,7 +183,7 @@ class DockerDriver implements Driver {
 
   async close(): Promise<void> {
     try {
-      await allApplied([...this.#holdings.keys()].map((id) => this.destroy(id)));
+      await this.#holdings.destroyAll();
     } finally {
       await this.#closeGround();
     }
@@ -251,7 +229,7 @@ class DockerDriver implements Driver {
     return this.#probed;
   }
 
-  async #start(holding: Holding, planOf: (ground: DockerGround) => Promise<Made>): Promise<void> {
+  async #start(holding: ContainerHolding, planOf: (ground: DockerGround) => Promise<Made>): Promise<void> {
     const { id, channelDir } = holding.spec;
     const ground = await this.#prepare();
     const made = await planOf(ground);
@@ -281,7 +259,7 @@ class DockerDriver implements Driver {
     return runtime;
   }
 
-  async #plan(spec: SandboxSpec, holding: Holding, ground: DockerGround): Promise<ContainerPlan> {
+  async #plan(spec: SandboxSpec, holding: ContainerHolding, ground: DockerGround): Promise<ContainerPlan> {
     const { limits } = holding;
     const { kind } = spec;
     const runtime = await this.#runtime(kind.isolation);
@@ -305,57 +283,13 @@ class DockerDriver implements Driver {
     };
   }
 
-  /** What is stuck, once more. */
-  async #finish(holding: Holding): Promise<void> {
-    holding.isStuck = false;
-    await (holding.isCreated ? this.#watch(holding) : this.#abandon(holding));
+  async #release({ spec, uid }: ContainerHolding): Promise<void> {
+    await this.#records.remove(spec.id);
+    if (uid !== null) (await this.#ground)?.uids.release(uid);
   }
 
-  /** From the moment it is created: waits for its end, tells of it, once. */
-  async #watch(holding: Holding): Promise<void> {
-    try {
-      const exit = await holding.sandbox!.ended();
-      await this.#release(holding);
-      if (holding.isCreated) this.#listener(exit);
-      holding.gone.resolve();
-    } catch (error) {
-      this.#markStuck(holding, error);
-    }
-  }
-
-  /**
-   * Something of it survives: it stays in the books, `destroy` tells its caller, and may be called again. Of one that never was
-   * created nobody knows, so it is tried again without being asked.
-   */
-  #markStuck(holding: Holding, error: unknown): void {
-    this.#options.log.warn({ sandbox: holding.spec.id, err: error }, 'a sandbox could not be removed');
-    holding.gone.reject(error);
-    holding.gone = newGone();
-    holding.isStuck = true;
-    later(() => {
-      if (holding.isStuck) void this.#finish(holding);
-    });
-  }
-
-  /** It never was created: nothing may be left, nobody is told. */
-  async #abandon(holding: Holding): Promise<void> {
-    try {
-      await holding.sandbox?.remove();
-      await this.#release(holding);
-      holding.gone.resolve();
-    } catch (error) {
-      this.#markStuck(holding, error);
-    }
-  }
-
-  async #release(holding: Holding): Promise<void> {
-    await this.#records.remove(holding.spec.id);
-    if (holding.uid !== null) (await this.#ground)?.uids.release(holding.uid);
-    this.#holdings.delete(holding.spec.id);
-  }
-
-  #doom(holding: Holding): void {
-    holding.isDoomed = true;
+  /** One that is being made sees that it is doomed, and is removed. */
+  #kill(holding: ContainerHolding): void {
     if (!holding.isCreated || holding.isKillDue) return;
     const { id } = holding.spec;
     holding.sandbox?.kill().catch((error: unknown) => {
@@ -363,8 +297,16 @@ class DockerDriver implements Driver {
       holding.isKillDue = true;
       later(() => {
         holding.isKillDue = false;
-        if (this.#holdings.get(id) === holding) this.#doom(holding);
+        if (this.#holdings.get(id) === holding) this.#kill(holding);
       });
     });
   }
+}
+
+function newContainerHolding(
+  spec: Holding['spec'],
+  limits: SandboxLimits,
+  volume: VolumeId | null = null,
+): ContainerHolding {
+  return { ...newHolding(spec, limits), volume, isKillDue: false };
 }

@@ -1,8 +1,5 @@
 /** The driver `jail`: sandboxes made with bubblewrap, without a daemon. The chain of a start is in `jail-process.ts`. */
-import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId } from '../../contracts/ids.ts';
-import { systemClock } from '../../kernel/clock.ts';
-import { withDeadline } from '../../kernel/deadline.ts';
 import { allApplied } from '../all-applied.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type { SandboxCgroup } from '../cgroups/cgroup.ts';
@@ -15,6 +12,7 @@ import type {
   SandboxUsage,
   StackFrame,
 } from '../driver.ts';
+import { type Holding, HoldingBook, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { locateFrames } from '../locate/locator.ts';
 import { noServices } from '../no-services.ts';
 import { identityOf, isAlive, signalProcess } from '../process-identity.ts';
@@ -31,18 +29,8 @@ import { enterSandbox, remountTmp } from './namespace-entry.ts';
 const INSPECTOR_PORT = 9229;
 const DESTROY_MS = 9_000;
 
-/** What is there of one sandbox; filled as it is made, emptied by `#end`. */
-interface Holding {
-  readonly spec: SandboxSpec;
-  limits: SandboxLimits;
-  uid: number | null;
+interface JailHolding extends Holding<JailSandbox> {
   cgroup: SandboxCgroup | null;
-  sandbox: JailSandbox | null;
-  /** Settles when nothing of it is left; a new one after each failure. */
-  gone: PromiseWithResolvers<void>;
-  isStuck: boolean;
-  isDoomed: boolean;
-  isCreated: boolean;
 }
 
 /** Starts nothing and touches nothing before the first call. */
@@ -54,14 +42,20 @@ class JailDriver implements Driver {
   readonly name = 'jail';
   readonly #options: JailOptions;
   readonly #records: SandboxRecords;
-  readonly #holdings = new Map<SandboxId, Holding>();
+  readonly #holdings: HoldingBook<JailHolding>;
   #ground: Promise<JailGround> | null = null;
   #facts: Promise<DriverFacts> | null = null;
-  #listener: (exit: SandboxExit) => void = () => undefined;
 
   constructor(options: JailOptions) {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
+    this.#holdings = new HoldingBook({
+      log: options.log,
+      destroyMs: DESTROY_MS + (options.startMs ?? DEFAULT_START_MS),
+      kill: ({ sandbox }) => sandbox?.kill(),
+      discard,
+      release: (holding) => this.#release(holding),
+    });
   }
 
   facts(): Promise<DriverFacts> {
@@ -79,31 +73,15 @@ class JailDriver implements Driver {
   }
 
   onExit(listener: (exit: SandboxExit) => void): void {
-    this.#listener = listener;
+    this.#holdings.onExit = listener;
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
-    if (this.#holdings.has(spec.id))
-      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: 'the id is in use' });
-    const holding = newHolding(spec);
-    this.#holdings.set(spec.id, holding);
-    const abort = (): void => this.#doom(holding);
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    try {
-      await this.#start(holding);
-      holding.isCreated = true;
-      void this.#watch(holding);
-    } catch (error) {
-      const said = holding.sandbox?.stderrText;
-      await this.#abandon(holding);
-      // One that was given up, as all that start when the platform stops, is no fault, unless it said something itself.
-      if (!holding.isDoomed || (said ?? '') !== '')
-        this.#options.log.warn({ sandbox: spec.id, err: error, said }, 'a sandbox could not be started');
-      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: error });
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+    const holding: JailHolding = { ...newHolding(spec, spec.limits), cgroup: null };
+    await this.#holdings.make(holding, signal, {
+      code: 'SANDBOX_START_FAILED',
+      start: () => this.#start(spec, holding),
+    });
   }
 
   async update(id: SandboxId, limits: SandboxLimits): Promise<void> {
@@ -154,16 +132,8 @@ class JailDriver implements Driver {
     });
   }
 
-  async destroy(id: SandboxId): Promise<void> {
-    const holding = this.#holdings.get(id);
-    if (holding === undefined) return;
-    this.#doom(holding);
-    if (holding.isStuck) void this.#watch(holding);
-    await withDeadline(
-      systemClock,
-      DESTROY_MS + (this.#options.startMs ?? DEFAULT_START_MS),
-      holding.gone.promise,
-    );
+  destroy(id: SandboxId): Promise<void> {
+    return this.#holdings.destroy(id);
   }
 
   startService(): Promise<void> {
@@ -185,7 +155,7 @@ class JailDriver implements Driver {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#holdings.keys()].map((id) => this.destroy(id)));
+    await this.#holdings.destroyAll();
     const ground = await this.#ground?.catch(() => null);
     await ground?.cgroups.tree?.close();
     ground?.uids?.close();
@@ -202,11 +172,11 @@ class JailDriver implements Driver {
     return this.#ground;
   }
 
-  async #start(holding: Holding): Promise<void> {
-    const { id, channelDir, heapMb } = holding.spec;
+  async #start(spec: SandboxSpec, holding: JailHolding): Promise<void> {
+    const { id, channelDir, heapMb } = spec;
     const ground = await this.#prepare();
     holding.uid = (await ground.uids?.take()) ?? null;
-    const record = recordOf(holding.spec, ground);
+    const record = recordOf(spec, ground);
     await this.#records.write(record);
     holding.cgroup = (await ground.cgroups.tree?.create(id, holding.limits)) ?? null;
     await giveChannel(channelDir, holding.uid);
@@ -227,75 +197,17 @@ class JailDriver implements Driver {
     stopIfDoomed(holding);
   }
 
-  /** From the moment it is created: waits for its end, tells of it, once. */
-  async #watch(holding: Holding): Promise<void> {
-    holding.isStuck = false;
-    try {
-      const exit = await holding.sandbox!.ended();
-      await this.#release(holding);
-      if (holding.isCreated) this.#listener(exit);
-      holding.gone.resolve();
-    } catch (error) {
-      this.#markStuck(holding, error);
-    }
-  }
-
-  /** Something of it survives: it stays in the books, `destroy` tells its caller, and may be called again. */
-  #markStuck(holding: Holding, error: unknown): void {
-    this.#options.log.warn({ sandbox: holding.spec.id, err: error }, 'a sandbox could not be removed');
-    holding.gone.reject(error);
-    holding.gone = newGone();
-    holding.isStuck = true;
-  }
-
-  /** It never was created: nothing may be left, nobody is told. */
-  async #abandon(holding: Holding): Promise<void> {
-    try {
-      holding.sandbox?.kill();
-      if (holding.sandbox === null) await holding.cgroup?.remove(DESTROY_MS);
-      else await holding.sandbox.ended();
-      await this.#release(holding);
-      holding.gone.resolve();
-    } catch (error) {
-      this.#markStuck(holding, error);
-    }
-  }
-
-  async #release(holding: Holding): Promise<void> {
+  async #release({ spec, uid }: JailHolding): Promise<void> {
     const ground = await this.#prepare();
-    await this.#records.remove(holding.spec.id);
-    if (holding.uid !== null) ground.uids?.release(holding.uid);
-    this.#holdings.delete(holding.spec.id);
-  }
-
-  #doom(holding: Holding): void {
-    holding.isDoomed = true;
-    holding.sandbox?.kill();
+    await this.#records.remove(spec.id);
+    if (uid !== null) ground.uids?.release(uid);
   }
 }
 
-function newGone(): PromiseWithResolvers<void> {
-  const gone = Promise.withResolvers<void>();
-  gone.promise.catch(() => undefined);
-  return gone;
-}
-
-function newHolding(spec: SandboxSpec): Holding {
-  return {
-    spec,
-    limits: spec.limits,
-    uid: null,
-    cgroup: null,
-    sandbox: null,
-    gone: newGone(),
-    isStuck: false,
-    isDoomed: false,
-    isCreated: false,
-  };
-}
-
-function stopIfDoomed(holding: Holding): void {
-  if (holding.isDoomed) throw new Error('destroyed while it was being made');
+async function discard({ sandbox, cgroup }: JailHolding): Promise<void> {
+  sandbox?.kill();
+  if (sandbox === null) await cgroup?.remove(DESTROY_MS);
+  else await sandbox.ended();
 }
 
 function recordOf(spec: SandboxSpec, ground: JailGround): SandboxRecord {

@@ -1,14 +1,12 @@
 /** The driver `process`: a plain child process, for development on hosts without the jail. It isolates nothing, and says so. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId } from '../../contracts/ids.ts';
-import { systemClock } from '../../kernel/clock.ts';
-import { withDeadline } from '../../kernel/deadline.ts';
 import { removeTree } from '../../kernel/tree-removal.ts';
 import { type Driver, type DriverFacts, isolations } from '../driver.ts';
 import type { SandboxExit, SandboxSpec, SandboxUsage, StackFrame } from '../driver.ts';
 import { ownNodeVersion } from '../facts.ts';
+import { type Holding, HoldingBook, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { noServices } from '../no-services.ts';
 import { identityOf } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
@@ -26,22 +24,25 @@ export function createProcessDriver(options: ProcessOptions): Driver {
   return new ProcessDriver(options);
 }
 
-interface Holding {
-  sandbox: ProcessSandbox | null;
-  readonly gone: PromiseWithResolvers<void>;
-  isDoomed: boolean;
-}
-
 class ProcessDriver implements Driver {
   readonly name = 'process';
   readonly #options: ProcessOptions;
   readonly #records: SandboxRecords;
-  readonly #holdings = new Map<SandboxId, Holding>();
-  #listener: (exit: SandboxExit) => void = () => undefined;
+  readonly #holdings: HoldingBook<Holding<ProcessSandbox>>;
 
   constructor(options: ProcessOptions) {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
+    this.#holdings = new HoldingBook({
+      log: options.log,
+      destroyMs: DESTROY_MS,
+      kill: ({ sandbox }) => sandbox?.kill(),
+      discard: async ({ sandbox }) => {
+        sandbox?.kill();
+        await sandbox?.ended();
+      },
+      release: ({ spec }) => this.#release(spec.id),
+    });
   }
 
   facts(): Promise<DriverFacts> {
@@ -64,28 +65,15 @@ class ProcessDriver implements Driver {
   }
 
   onExit(listener: (exit: SandboxExit) => void): void {
-    this.#listener = listener;
+    this.#holdings.onExit = listener;
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
-    if (this.#holdings.has(spec.id))
-      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: 'the id is in use' });
-    const holding: Holding = { sandbox: null, gone: Promise.withResolvers(), isDoomed: false };
-    this.#holdings.set(spec.id, holding);
-    const abort = (): void => this.#doom(holding);
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    try {
-      await this.#start(spec, holding);
-      void this.#watch(spec.id, holding);
-    } catch (error) {
-      await holding.sandbox?.ended();
-      await this.#release(spec.id);
-      holding.gone.resolve();
-      throw new BerthError('SANDBOX_START_FAILED', {}, { cause: error });
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+    const holding = newHolding(spec, spec.limits);
+    await this.#holdings.make(holding, signal, {
+      code: 'SANDBOX_START_FAILED',
+      start: () => this.#start(spec, holding),
+    });
   }
 
   /** There are no limits to change. */
@@ -110,11 +98,8 @@ class ProcessDriver implements Driver {
     return (await this.#holdings.get(id)?.sandbox?.locate(this.#options)) ?? [];
   }
 
-  async destroy(id: SandboxId): Promise<void> {
-    const holding = this.#holdings.get(id);
-    if (holding === undefined) return;
-    this.#doom(holding);
-    await withDeadline(systemClock, DESTROY_MS, holding.gone.promise);
+  destroy(id: SandboxId): Promise<void> {
+    return this.#holdings.destroy(id);
   }
 
   startService(): Promise<void> {
@@ -131,11 +116,11 @@ class ProcessDriver implements Driver {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#holdings.keys()].map((id) => this.destroy(id)));
+    await this.#holdings.destroyAll();
     await this.#records.close();
   }
 
-  async #start(spec: SandboxSpec, holding: Holding): Promise<void> {
+  async #start(spec: SandboxSpec, holding: Holding<ProcessSandbox>): Promise<void> {
     const tmpDir = this.#tmpDir(spec.id);
     const { id, channelDir } = spec;
     const platform = identityOf(process.pid)!;
@@ -149,19 +134,9 @@ class ProcessDriver implements Driver {
     stopIfDoomed(holding);
   }
 
-  async #watch(id: SandboxId, holding: Holding): Promise<void> {
-    const exit = await holding.sandbox!.ended();
-    await this.#release(id).catch((error: unknown) =>
-      this.#options.log.warn({ sandbox: id, err: error }, 'files of a sandbox were not removed'),
-    );
-    this.#listener(exit);
-    holding.gone.resolve();
-  }
-
   async #release(id: SandboxId): Promise<void> {
     const tmpDir = this.#tmpDir(id);
     await killStrays(tmpDir);
-    this.#holdings.delete(id);
     await removeTree(this.#options.runDir, tmpDir);
     await this.#records.remove(id);
   }
@@ -169,15 +144,4 @@ class ProcessDriver implements Driver {
   #tmpDir(id: SandboxId): string {
     return join(this.#options.runDir, `tmp-${id}`);
   }
-
-  #doom(holding: Holding): void {
-    holding.isDoomed = true;
-    holding.sandbox?.kill();
-  }
-}
-
-function stopIfDoomed(holding: Holding): void {
-  if (!holding.isDoomed) return;
-  holding.sandbox?.kill();
-  throw new Error('destroyed while it was being made');
 }

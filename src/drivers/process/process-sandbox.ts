@@ -65,6 +65,10 @@ export class ProcessSandbox {
     });
   }
 
+  get stderrText(): string {
+    return this.#stderr.text;
+  }
+
   async ended(): Promise<SandboxExit> {
     const exit = await this.#exited;
     this.kill();
