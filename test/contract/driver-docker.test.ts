@@ -22,6 +22,7 @@ for (const variant of variants) {
       make: (place) => createTestDockerDriver(place, variant),
       socketPath: () => (channel === 'stdio' ? '-' : '/berth/channel/channel.sock'),
       diesWithPlatform: false,
+      freezes: false,
       platformArguments: [JSON.stringify(variant)],
     });
   });

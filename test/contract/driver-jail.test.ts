@@ -17,6 +17,7 @@ describe.skipIf(skipped !== null)('jail', () => {
     make: createJailDriver,
     socketPath: () => '/berth/channel/channel.sock',
     diesWithPlatform: true,
+    freezes: true,
   });
 
   describe('what a jailed sandbox sees', () => {

@@ -10,6 +10,7 @@ describeDriver({
   make: createProcessDriver,
   socketPath: (dir) => join(dir, 'channel.sock'),
   diesWithPlatform: false,
+  freezes: false,
 });
 
 test('the driver process says that it isolates nothing', async () => {

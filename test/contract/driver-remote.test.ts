@@ -56,6 +56,7 @@ describe('remote, with process behind it', () => {
     make: remoteOf(createProcessDriver, 'process'),
     socketPath: (dir) => join(dir, 'channel.sock'),
     diesWithPlatform: false,
+    freezes: false,
   });
 });
 
@@ -66,5 +67,6 @@ describe.skipIf(skipped !== null)('remote, with jail behind it', () => {
     make: remoteOf(createJailDriver, 'jail'),
     socketPath: () => '/berth/channel/channel.sock',
     diesWithPlatform: true,
+    freezes: true,
   });
 });
