@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { BerthError } from '../../src/contracts/errors.ts';
+import { volumeIdSchema } from '../../src/contracts/ids.ts';
 import type { Driver, DriverName, SandboxKind } from '../../src/drivers/driver.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../src/drivers/process-identity.ts';
 import { type DriverPlace, DriverWorld, eventually, newSandboxId, testLimits } from './driver-world.ts';
@@ -253,6 +254,22 @@ export function describeDriver(driver: DriverUnderTest): void {
       await expect(world.driver.create(spec, AbortSignal.timeout(5_000))).rejects.toThrow(BerthError);
       expect(await probe.run('return "still here"')).toBe('still here');
       await world.driver.destroy(probe.id);
+    });
+
+    test('starts no service that it cannot start, says why, and knows of no volume', async () => {
+      const { id, dir } = await world.prepare();
+      const volume = volumeIdSchema.parse(`v${'0'.repeat(20)}`);
+      const spec = { id, channelDir: dir, kind: 'unheard-of', volume, memoryBytes: 2 ** 27 } as const;
+      const started = world.driver.startService(
+        { ...spec, isolation: 'standard' },
+        AbortSignal.timeout(10_000),
+      );
+      const code = driver.name === 'docker' ? 'SERVICE_START_FAILED' : 'SERVICES_UNAVAILABLE';
+      await expect(started).rejects.toMatchObject({ code });
+      await world.driver.removeVolume(volume);
+      expect(await world.driver.usage(id)).toBeNull();
+      // The operator is told, too.
+      world.warnings.splice(0);
     });
 
     for (const state of driver.freezes ? (['at work', 'frozen'] as const) : (['at work'] as const))
