@@ -32,6 +32,8 @@ export interface Holding<S extends HeldSandbox = HeldSandbox> {
   isStuck: boolean;
   isDoomed: boolean;
   isCreated: boolean;
+  /** What ails it is in the log: an engine may be away for long. */
+  isTold: boolean;
 }
 
 export interface HoldingBookOptions<H> {
@@ -109,6 +111,11 @@ export class HoldingBook<H extends Holding> {
     await allApplied([...this.#holdings.keys()].map((id) => this.destroy(id)));
   }
 
+  tellOnce(holding: H, error: unknown, text: string): void {
+    if (!holding.isTold) this.#options.log.warn({ sandbox: holding.spec.id, err: error }, text);
+    holding.isTold = true;
+  }
+
   #doom(holding: H): void {
     holding.isDoomed = true;
     this.#options.kill(holding);
@@ -148,7 +155,7 @@ export class HoldingBook<H extends Holding> {
    * created nobody knows, so it is tried again without being asked.
    */
   #markStuck(holding: H, error: unknown): void {
-    this.#options.log.warn({ sandbox: holding.spec.id, err: error }, 'a sandbox could not be removed');
+    this.tellOnce(holding, error, 'a sandbox could not be removed; it is tried again');
     holding.gone.reject(error);
     holding.gone = newGone();
     holding.isStuck = true;
@@ -178,6 +185,7 @@ export function newHolding(spec: Holding['spec'], limits: SandboxLimits): Holdin
     isStuck: false,
     isDoomed: false,
     isCreated: false,
+    isTold: false,
   };
 }
 

@@ -17,6 +17,7 @@ import { installListenTrap } from './listen-trap.ts';
 import { installLogStreams } from './log-streams.ts';
 import { reallyExit } from './process-exit.ts';
 import { Runtime } from './runtime.ts';
+import { installUserInfo } from './user-info.ts';
 
 const now = performance.now.bind(performance);
 /** One buffer for all reads: no garbage for short requests. */
@@ -84,6 +85,7 @@ function pinMethods(socket: net.Socket): void {
   }
 }
 
+installUserInfo();
 const [, runtimeFile, path] = process.argv;
 if (!isMainThread) enterWorker();
 else if (runtimeFile === undefined || path === undefined) {

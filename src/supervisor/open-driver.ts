@@ -58,6 +58,6 @@ function dockerOptions({ docker }: Config): FromConfig {
       standard: runtime === 'any' ? 'runc' : runtime,
       hardened: runtime === 'runc' ? null : 'runsc',
     },
-    nodePaths: nodePaths(),
+    nodePaths,
   };
 }

@@ -44,7 +44,7 @@ export function createTestDockerDriver(place: DriverPlace, { runtime, channel }:
     channel,
     instance: createHash('sha256').update(place.runDir).digest('hex').slice(0, 16),
     runDir: place.runDir,
-    nodePaths: [place.nodePath],
+    nodePaths: () => [place.nodePath],
     runtimeFile: place.runtimeFile,
     services: { kinds: {}, keeperFile: place.runtimeFile },
     log: place.log,

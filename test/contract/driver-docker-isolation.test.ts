@@ -98,6 +98,13 @@ for (const runtime of ['runc', 'runsc'] as const) {
       await probe.run('require("fs").writeFileSync("/tmp/own", "1")');
     });
 
+    // gVisor's terminals are of the sandbox's own kernel.
+    if (runtime === 'runc')
+      test('no terminal to be had: all sandboxes of a host would share their number', async () => {
+        const code = await probe.failure('require("fs").openSync("/dev/ptmx", "r+")');
+        expect(code).toMatch(/^(ENOENT|EACCES|EIO|ENODEV|ENXIO)$/);
+      });
+
     test('no network but a loopback of its own', async () => {
       const server = createServer().listen(0, '0.0.0.0');
       await new Promise((resolve) => server.once('listening', resolve));
@@ -153,8 +160,12 @@ for (const runtime of ['runc', 'runsc'] as const) {
         'const { spawn } = require("child_process"); const bomb = () => { try { spawn("node", ["-e", "setInterval(() => {}, 1000)"]).on("error", () => {}); } catch {} setTimeout(bomb, 5); }; bomb();',
         '/x.js',
       );
+      // What a guest's processes are does not show on the host; it may end for lack of them.
+      if (runtime === 'runc')
+        await eventually('it has forked', async () => (await world.driver.usage(victim.id))!.pids >= 20);
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       expect(await probe.run('return "alive"')).toBe('alive');
+      expect((await world.driver.usage(victim.id))?.pids ?? 0).toBeLessThanOrEqual(30);
       await world.driver.destroy(victim.id);
     });
 

@@ -69,7 +69,7 @@ for (const runtime of ['runc', 'runsc'] as const) {
         channel: 'auto',
         instance,
         runDir: join(dir, 'run'),
-        nodePaths: [process.execPath],
+        nodePaths: () => [process.execPath],
         runtimeFile: probeRuntime,
         services: { kinds, keeperFile },
         log: { info: () => undefined, warn: () => undefined },

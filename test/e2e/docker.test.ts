@@ -56,6 +56,15 @@ describe.skipIf(reason !== null)('docker, runtimes runc and gVisor', () => {
     expect((await seen(platform, 'plain')).release).toBe(plain.release);
   });
 
+  it('a user without an entry in /etc/passwd has a name, as libraries expect', async () => {
+    const source =
+      'import { userInfo } from "node:os"; export default () => [userInfo().username, process.getuid() === userInfo().uid];';
+    for (const tenant of ['plain', 'risky']) {
+      await platform.deploy(tenant, 'user', source);
+      expect(await (await platform.call(tenant, 'user')).json()).toEqual(['sandbox', true]);
+    }
+  });
+
   it('the facts of both runtimes are told to the operator', async () => {
     const { driver } = await platform.must<{
       driver: { runtimes: Record<string, { name: string; hasOwnKernel: boolean; gaps: string[] }> };

@@ -48,6 +48,11 @@ export const maskedPaths = [
   '/proc/key-users',
   '/sys',
 ];
+/**
+ * What the engine mounts and a jail does not have: pseudo-terminals, of which all containers of a host share 3072 (/dev/ptmx
+ * leads to the folder), and message queues.
+ */
+const maskedDevices = ['/dev/pts', '/dev/mqueue'];
 export const readOnlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /** What has to be known of any container of ours while it lives. */
@@ -135,7 +140,7 @@ function isolation({ runtime, seccomp }: ContainerPlan): object {
     ReadonlyRootfs: true,
     CapDrop: ['ALL'],
     SecurityOpt: ['no-new-privileges', `seccomp=${seccomp}`],
-    MaskedPaths: maskedPaths,
+    MaskedPaths: [...maskedPaths, ...maskedDevices],
     ReadonlyPaths: readOnlyPaths,
     Ulimits: resourceLimits,
     OomScoreAdj: OOM_SCORE_ADJUSTMENT,

@@ -27,7 +27,7 @@ import {
   versionsOf,
 } from './docker-ground.ts';
 import type { DockerOptions } from './docker-options.ts';
-import { type ProbedEngine, probeEngine, type ProbedRuntime } from './docker-probe.ts';
+import { type ProbedEngine, probeEngine, type ProbedRuntime, tryImage } from './docker-probe.ts';
 import { pruneImages } from './image-pruning.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { SERVICE_GRACE_SECONDS, serviceConfig, serviceLimits } from './service-config.ts';
@@ -79,11 +79,13 @@ class DockerDriver implements Driver {
     return (await this.#probe()).facts;
   }
 
-  /** The current images of the engine, whoever built them. */
+  /** The current images of the engine, whoever built them. One that does not start is not taken: then nothing has changed. */
   async refresh(): Promise<DriverFacts> {
     const ground = await this.#prepare();
     const architecture = requireArchitecture(ground.info);
     const images = await prepareImages(this.#options, ground.engine, architecture);
+    for (const [major, image] of images)
+      if (ground.images.get(major)?.id !== image.id) await tryImage(this.#options, ground, image);
     this.#ground = Promise.resolve({ ...ground, images });
     await this.#prune(ground);
     const probed = await this.#probe();
@@ -293,7 +295,7 @@ class DockerDriver implements Driver {
     if (!holding.isCreated || holding.isKillDue) return;
     const { id } = holding.spec;
     holding.sandbox?.kill().catch((error: unknown) => {
-      this.#options.log.warn({ sandbox: id, err: error }, 'a sandbox was not killed');
+      this.#holdings.tellOnce(holding, error, 'a sandbox was not killed; it is tried again');
       holding.isKillDue = true;
       later(() => {
         holding.isKillDue = false;

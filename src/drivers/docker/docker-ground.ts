@@ -98,10 +98,11 @@ export async function prepareImages(
   architecture: Architecture,
 ): Promise<ReadonlyMap<number, FoundImage>> {
   const images = new Map<number, FoundImage>();
-  for (const nodePath of options.nodePaths) {
+  const nodePaths = options.nodePaths();
+  for (const nodePath of nodePaths) {
     const work = prepareImage({ nodePath, runtimeFile: options.runtimeFile, architecture }, engine);
     const image = await work.catch((error: unknown) => {
-      if (nodePath === options.nodePaths[0]) throw error;
+      if (nodePath === nodePaths[0]) throw error;
       options.log.warn({ nodePath, err: error }, 'no image can be made of this Node.js; it is left out');
       return null;
     });

@@ -19,8 +19,8 @@ export interface DockerOptions {
   readonly instance: string;
   /** Where records of live sandboxes are; channel directories lie in it, too. */
   readonly runDir: string;
-  /** Node binaries that images are made from, the platform's own first. */
-  readonly nodePaths: readonly string[];
+  /** Node binaries that images are made from, the platform's own first; asked anew at each `refresh`. */
+  readonly nodePaths: () => readonly string[];
   /** The bundled runtime, one CommonJS file; started with the path of the channel's socket, or `-`, as its argument. */
   readonly runtimeFile: string;
   /** Flags of Node besides the heap limit. */

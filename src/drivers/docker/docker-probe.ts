@@ -24,6 +24,7 @@ import { SOCKET_PATH } from '../root/root-entries.ts';
 import { containerConfig, type ContainerPlan } from './container-config.ts';
 import { ContainerSandbox } from './container-sandbox.ts';
 import { type DockerGround, type EngineInfo, UnusableEngine, versionsOf } from './docker-ground.ts';
+import type { FoundImage } from './engine-images.ts';
 import type { ChannelWay, DockerOptions } from './docker-options.ts';
 
 const PROBE_MS = 15_000;
@@ -113,14 +114,15 @@ async function probeRuntime(
   runtime: string,
 ): Promise<ProbedRuntime> {
   const isSocketWanted = options.channel !== 'stdio';
+  const [{ id: image }] = [...ground.images.values()] as [FoundImage];
   let answer: Answer;
   try {
-    answer = await ask(options, ground, { runtime, way: isSocketWanted ? 'socket' : 'stdio' });
+    answer = await ask(options, ground, { runtime, way: isSocketWanted ? 'socket' : 'stdio', image });
   } catch (error) {
     if (options.channel !== 'auto') throw error;
     // A folder of this host is none of the engine's: it refuses to mount what it does not see.
     options.log.info({ err: error, runtime }, 'no socket can be mounted; frames go over standard streams');
-    answer = await ask(options, ground, { runtime, way: 'stdio' });
+    answer = await ask(options, ground, { runtime, way: 'stdio', image });
   }
   const { inside, canMountSocket, canUpdate, isFiltered } = answer;
   const hasOwnKernel = inside.release !== ground.info.KernelVersion;
@@ -134,20 +136,36 @@ async function probeRuntime(
   return { name: runtime, hasOwnKernel, gaps, fixedLimits, canFreeze: false, canMountSocket };
 }
 
+interface Question {
+  readonly runtime: string;
+  readonly way: ChannelWay;
+  readonly image: string;
+}
+
+/** Starts a container of an image that was built anew. @throws Error when Node does not answer from it */
+export async function tryImage(
+  options: DockerOptions,
+  ground: DockerGround,
+  image: FoundImage,
+): Promise<void> {
+  const runtime = ground.runtimes.standard ?? ground.runtimes.hardened;
+  // Whether a socket can be mounted was found out before; this goes in any case.
+  if (runtime !== null) await ask(options, ground, { runtime, way: 'stdio', image: image.id });
+}
+
 async function ask(
   options: DockerOptions,
   ground: DockerGround,
-  { runtime, way }: { readonly runtime: string; readonly way: ChannelWay },
+  { runtime, way, image }: Question,
 ): Promise<Answer> {
   const id = `s${randomBytes(8).toString('hex')}` as SandboxId;
   const channelDir = join(options.runDir, `probe-${id}`);
   await mkdir(channelDir, { mode: 0o700 });
   const listener = await listen(join(channelDir, 'channel.sock'));
   const uid = way === 'socket' && ground.ownUid !== null ? ground.ownUid : await ground.uids.take();
-  const [image] = ground.images.values();
   const plan: ContainerPlan = {
     spec: { id, channelDir, limits: probeLimits },
-    image: image!.id,
+    image,
     runtime,
     // Not known yet; a generous limit of processes does for both.
     hasOwnKernel: true,

@@ -74,7 +74,7 @@ export class ServiceGround {
     const { nodePaths, services } = this.#options;
     const { keeperFile } = services;
     const architecture = requireArchitecture(info);
-    this.#keeper ??= keeperFiles({ nodePath: nodePaths[0]!, keeperFile, architecture });
+    this.#keeper ??= keeperFiles({ nodePath: nodePaths()[0]!, keeperFile, architecture });
     return this.#keeper;
   }
 }

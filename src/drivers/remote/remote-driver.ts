@@ -32,6 +32,8 @@ import {
 
 /** Longer than any driver gives itself for a verb. */
 const ANSWER_MS = 60_000;
+/** Images may have to be made first. */
+const REFRESH_MS = 600_000;
 
 export interface RemoteDriverOptions {
   readonly name: DriverName;
@@ -172,7 +174,9 @@ class RemoteDriver implements Driver {
       this.#waiting.set(call, { verb, resolve, reject });
       this.#writer.write({ call, verb, ...facts });
     });
-    const checked = withDeadline(systemClock, ANSWER_MS, answer).finally(() => this.#waiting.delete(call));
+    const checked = withDeadline(systemClock, verb === 'refresh' ? REFRESH_MS : ANSWER_MS, answer).finally(
+      () => this.#waiting.delete(call),
+    );
     return checked.then((value) => resultSchemas[verb].parse(value) as Result<V>);
   }
 
