@@ -66,7 +66,10 @@ export interface ContainerPlan extends ContainerBasis {
   readonly spec: Pick<SandboxSpec, 'id' | 'channelDir' | 'limits'>;
   readonly image: string;
   readonly runtime: string;
+  /** The host's. */
   readonly uid: number;
+  /** What its number in the container is lower by. */
+  readonly uidBase: number;
   readonly seccomp: string;
   /** Arguments of Node. */
   readonly command: readonly string[];
@@ -89,7 +92,7 @@ export function containerConfig(plan: ContainerPlan): object {
     Env: ['HOSTNAME'],
     Entrypoint: [NODE_PATH],
     Cmd: plan.command,
-    User: `${plan.uid}:${plan.uid}`,
+    User: `${plan.uid - plan.uidBase}:${plan.uid - plan.uidBase}`,
     Hostname: 'sandbox',
     NetworkDisabled: true,
     ...streamsConfig(plan.way),

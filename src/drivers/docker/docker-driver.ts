@@ -278,6 +278,7 @@ class DockerDriver implements Driver {
       hasOwnKernel: runtime.hasOwnKernel,
       way,
       uid: holding.uid ?? ground.ownUid!,
+      uidBase: ground.uidBase,
       seccomp: ground.seccomp,
       command: nodeCommand(way, flags),
       instance: this.#options.instance,

@@ -8,8 +8,8 @@ import { describeImage, type ImageSource, majorOf, runtimeHash } from '../image/
 import { seccompPolicy } from '../seccomp/policy.ts';
 import { dockerProfile } from '../seccomp/docker-profile.ts';
 import type { Architecture } from '../seccomp/seccomp-compiler.ts';
-import { UidPool } from '../uid-pool.ts';
-import { DOCKER_UID_RANGE, type DockerOptions } from './docker-options.ts';
+import { UidPool, type UidRange } from '../uid-pool.ts';
+import { DOCKER_UID_RANGE, type DockerOptions, REMAPPED_UIDS } from './docker-options.ts';
 import { EngineClient, EngineError } from './engine-client.ts';
 import { EngineContainers } from './engine-containers.ts';
 import { findCurrentImage, findImage, type FoundImage, loadImage } from './engine-images.ts';
@@ -23,6 +23,7 @@ const infoSchema = z.object({
   KernelVersion: z.string(),
   Runtimes: z.record(z.string(), z.unknown()),
   SecurityOptions: z.array(z.string()).nullish(),
+  DockerRootDir: z.string(),
   CgroupVersion: z.string().optional(),
   MemoryLimit: z.boolean(),
   CpuCfsQuota: z.boolean(),
@@ -41,7 +42,10 @@ export interface DockerGround {
   readonly info: EngineInfo;
   readonly runtimes: { readonly [tier in IsolationTier]: string | null };
   readonly seccomp: string;
+  /** Numbers of users on the host. */
   readonly uids: UidPool;
+  /** What a user's number in a container is lower by. */
+  readonly uidBase: number;
   /** Not root: a mounted socket can only be given to the platform's own user. */
   readonly ownUid: number | null;
   /** By major version of Node. */
@@ -71,6 +75,7 @@ export async function prepareGround(options: DockerOptions): Promise<DockerGroun
   await mkdir(options.runDir, { recursive: true });
   const { engine, info, architecture } = await requireEngine(options.host);
   const uid = process.geteuid?.() ?? 0;
+  const uidBase = uidBaseOf(info);
   try {
     return {
       engine,
@@ -78,7 +83,8 @@ export async function prepareGround(options: DockerOptions): Promise<DockerGroun
       info,
       runtimes: requireRuntimes(options, info),
       seccomp: JSON.stringify(dockerProfile(seccompPolicy, architecture)),
-      uids: new UidPool(options.uidRange ?? DOCKER_UID_RANGE),
+      uids: new UidPool(options.uidRange ?? uidRangeFrom(uidBase)),
+      uidBase,
       ownUid: uid === 0 ? null : uid,
       images: await prepareImages(options, engine, architecture),
     };
@@ -143,6 +149,28 @@ export function requireArchitecture(info: Pick<EngineInfo, 'OSType' | 'Architect
   throw new UnusableEngine(
     `the engine runs ${info.OSType} on ${info.Architecture}; images are made of this host's Node, which is linux on ${process.arch}`,
   );
+}
+
+/**
+ * Of an engine with userns-remap, the host's number of the user who is root in its containers: it stands in the name of the
+ * engine's folder, `/var/lib/docker/<uid>.<gid>` (docs.docker.com/engine/security/userns-remap). 0: without.
+ * @throws UnusableEngine when it is not to be found there
+ */
+export function uidBaseOf({
+  SecurityOptions,
+  DockerRootDir,
+}: Pick<EngineInfo, 'SecurityOptions' | 'DockerRootDir'>): number {
+  if (SecurityOptions?.includes('name=userns') !== true) return 0;
+  const [, uid, gid] = /\/(\d{1,10})\.(\d{1,10})$/.exec(DockerRootDir) ?? [];
+  if (uid !== undefined && uid === gid) return Number(uid);
+  throw new UnusableEngine(
+    `the engine maps users (userns-remap) from numbers that cannot be told from ${DockerRootDir}; give it the same range of uids and gids`,
+  );
+}
+
+/** The host's: the engine maps no more than its range, of 65536 as a rule. */
+function uidRangeFrom(base: number): UidRange {
+  return base === 0 ? DOCKER_UID_RANGE : { first: base + REMAPPED_UIDS.first, count: REMAPPED_UIDS.count };
 }
 
 function requireRuntimes({ runtimes }: DockerOptions, { Runtimes }: EngineInfo): DockerOptions['runtimes'] {

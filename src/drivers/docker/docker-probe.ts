@@ -171,6 +171,7 @@ async function ask(
     hasOwnKernel: true,
     way,
     uid,
+    uidBase: ground.uidBase,
     seccomp: ground.seccomp,
     command: ['-e', probe],
     instance: options.instance,
