@@ -19,8 +19,12 @@ is_alive() {
   [ -n "$1" ] && kill -0 "$1" 2>/dev/null
 }
 
+# Of a program of this engine: the number in a file that was left over may be another program's by now.
 pid_in() {
-  if [ -f "$1" ]; then cat "$1"; fi
+  local pid
+  [ -f "$1" ] || return 0
+  pid=$(cat "$1")
+  if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "$dir/"; then echo "$pid"; fi
 }
 
 install_missing() {

@@ -65,6 +65,8 @@ async function withImages<T>(
 ): Promise<T> {
   const images = await import('../../images/image-builder.ts');
   return work(images).catch((error: unknown) => {
+    if (error instanceof RangeError)
+      throw new WorkError(`${error.message}.`, 'Install the package that has it on this host.');
     if (!(error instanceof images.NoEngine)) throw error;
     throw new WorkError(error.message, 'The engine is the setting docker.host (BERTH_DOCKER_HOST).');
   });
@@ -118,12 +120,13 @@ async function nodePathsOf(wanted: readonly string[], output: Session['output'])
   const own = Number.parseInt(process.versions.node, 10);
   const packages = await withImages(async (images) => images.nodePackages());
   const all = [own, ...packages.map(({ major }) => major)];
-  const majors = wanted.includes('all') ? all : wanted.map(Number);
+  const names = wanted.includes('all') ? all.map(String) : new Set(wanted);
   const paths: string[] = [];
-  for (const major of majors) {
+  for (const name of names) {
+    const major = Number(name);
     const found = packages.find((one) => one.major === major);
     if (major !== own && found === undefined)
-      throw new UsageError(`There is no package of Node.js ${major}.`, `Choose of ${all.join(', ')}.`);
+      throw new UsageError(`There is no package of Node.js ${name}.`, `Choose of ${all.join(', ')}.`);
     if (found === undefined) paths.push(process.execPath);
     else {
       if (!found.isInstalled) await output.during(`Installing Node.js ${major}`, npmCi(found.folder));
