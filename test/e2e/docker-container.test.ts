@@ -83,9 +83,11 @@ describe.skipIf(reason !== null)('Berth as a container', () => {
   });
 
   it('leaves no sandbox behind when it stops', async () => {
+    const read = 'require("node:fs").readFileSync("/data/cache/instance-id", "utf8").trim()';
+    const instance = await docker('exec', name, 'node', '-p', read);
+    // Its own: other tests may use the same engine and image meanwhile.
     const sandboxes = (): Promise<string> =>
-      docker('ps', '--all', '--quiet', '--filter', `label=berth.sandbox`, '--filter', `ancestor=${own}`);
-    const own = (await docker('images', '--quiet', 'berth-sandbox:node24')).split('\n')[0]!;
+      docker('ps', '--all', '--quiet', '--filter', `label=berth.instance=${instance}`);
     expect(await sandboxes()).not.toBe('');
     await docker('stop', '--time', '40', name);
     expect(await sandboxes()).toBe('');

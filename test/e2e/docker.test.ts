@@ -58,7 +58,7 @@ describe.skipIf(reason !== null)('docker, runtimes runc and gVisor', () => {
 
   it('a user without an entry in /etc/passwd has a name, as libraries expect', async () => {
     const source =
-      'import { userInfo } from "node:os"; export default () => [userInfo().username, process.getuid() === userInfo().uid];';
+      'import { userInfo } from "node:os"; export default () => Response.json([userInfo().username, process.getuid() === userInfo().uid]);';
     for (const tenant of ['plain', 'risky']) {
       await platform.deploy(tenant, 'user', source);
       expect(await (await platform.call(tenant, 'user')).json()).toEqual(['sandbox', true]);
