@@ -1,14 +1,17 @@
-/** The least that a sandbox with Node does: `bwrap … node -e 0`, as unshared as our own, on the file system as it is. */
+/** The least that a sandbox with Node does: `bwrap … node -e 0`, as unshared as our own, with what Node is linked with. */
 import { execFile } from 'node:child_process';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 const ARGUMENTS = [
   '--unshare-all',
   '--die-with-parent',
-  '--ro-bind',
-  '/',
-  '/',
+  // Not the whole file system: what an engine mounts in it comes and goes, and bwrap fails for that.
+  ...['--ro-bind', '/usr', '/usr'],
+  ...['--symlink', 'usr/lib', '/lib'],
+  ...['--symlink', 'usr/lib64', '/lib64'],
+  ...['--ro-bind', dirname(process.execPath), dirname(process.execPath)],
   '--dev',
   '/dev',
   '--proc',
