@@ -89,11 +89,26 @@ async function probeRuntimes(
 ): Promise<ProbedEngine['runtimes']> {
   const { standard, hardened } = ground.runtimes;
   const first = standard === null ? null : await probeRuntime(options, ground, standard);
-  if (hardened === standard) return { standard: first, hardened: first };
-  return {
-    standard: first,
-    hardened: hardened === null ? null : await probeRuntime(options, ground, hardened),
-  };
+  const second = hardened === standard ? first : await probeHardened(options, ground, hardened);
+  if (second === null || second.hasOwnKernel) return { standard: first, hardened: second };
+  options.log.warn({ runtime: hardened }, 'it runs on the kernel of the host: no tenant is hardened by it');
+  return { standard: first, hardened: null };
+}
+
+/** One that does not work is missed by the tenants that ask for it; the others need not wait for it. */
+async function probeHardened(
+  options: DockerOptions,
+  ground: DockerGround,
+  runtime: string | null,
+): Promise<ProbedRuntime | null> {
+  if (runtime === null) return null;
+  try {
+    return await probeRuntime(options, ground, runtime);
+  } catch (error) {
+    if (ground.runtimes.standard === null) throw error;
+    options.log.warn({ err: error, runtime }, 'the runtime of hardened tenants makes no container');
+    return null;
+  }
 }
 
 const gapOfUid: [Isolation, string] = [
