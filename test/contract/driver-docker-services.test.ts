@@ -65,7 +65,7 @@ for (const runtime of ['runc', 'runsc'] as const) {
     beforeEach(() => {
       driver = createDockerDriver({
         host: engineHost,
-        runtimes: { standard: runtime, hardened: runtime },
+        runtimes: { standard: runtime, hardened: null },
         channel: 'auto',
         instance,
         runDir: join(dir, 'run'),
