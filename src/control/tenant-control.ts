@@ -9,6 +9,9 @@ import type { Control } from './control.ts';
 import { type ControlDeps, what } from './control-deps.ts';
 import { refuseSharedGaps } from './isolation-gaps.ts';
 
+/** Who goes on making services of a tenant that is deleted is told so. */
+const REMOVAL_ATTEMPTS = 5;
+
 type TenantControl = Pick<
   Control,
   'createTenant' | 'getTenant' | 'listTenants' | 'updateTenant' | 'deleteTenant' | 'limitsOf' | 'usage'
@@ -72,12 +75,23 @@ async function update(deps: ControlDeps, id: TenantId, change: TenantChange): Pr
 }
 
 async function remove(deps: ControlDeps, id: TenantId): Promise<void> {
-  // As long as the tenant is there, what is left of them is known.
-  await deps.services.removeAll(id);
-  if (!(await deps.store.deleteTenant(id))) throw new BerthError('NOT_FOUND', { what: what.tenant(id) });
+  if (!(await removeWithServices(deps, id))) throw new BerthError('NOT_FOUND', { what: what.tenant(id) });
   // Routes go first: otherwise a request between the two would start a sandbox for a tenant that is gone.
   await deps.directorySettled();
   await deps.sandboxes.evict(id);
+}
+
+/** As long as the tenant is there, what is left of its services is known. One that is made meanwhile is removed, too. */
+async function removeWithServices({ services, store }: ControlDeps, id: TenantId): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    await services.removeAll(id);
+    try {
+      return await store.deleteTenant(id);
+    } catch (error) {
+      const isMadeMeanwhile = error instanceof BerthError && error.code === 'CONFLICT';
+      if (!isMadeMeanwhile || attempt === REMOVAL_ATTEMPTS) throw error;
+    }
+  }
 }
 
 const DAY_MS = 86_400_000;

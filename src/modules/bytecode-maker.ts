@@ -1,6 +1,7 @@
 /**
  * Makes bytecode: V8's code cache of a script, so that a sandbox does not compile it anew. Each in a process of its own,
- * which has nothing and ends with it: a text that takes over V8's compiler finds no other tenant's there.
+ * which has no descriptor and no environment of the server's and ends with it: a text that takes over V8's compiler finds no other
+ * tenant's in its memory. Its user is the server's (docs/threat-model.md).
  */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';

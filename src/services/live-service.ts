@@ -71,6 +71,8 @@ export class LiveService {
 
   /** Ends it; then it starts anew where it should run: with another isolation, say. Resolves when it has ended. */
   async restart(): Promise<void> {
+    this.#cancelRetry();
+    this.#startingRun?.abort();
     await this.#inTurn(() => this.#end());
     void this.keep();
   }

@@ -100,7 +100,9 @@ export class ServiceRun {
 
   /** The end of what it wrote, and how it ended; for the operator. */
   get lastWords(): string {
-    return cleanText(`${this.#said}${this.#started?.ending() ?? ''}`, MAX_SAID_BYTES);
+    const said = `${this.#said}${this.#started?.ending() ?? ''}`;
+    // Programs quote their configuration when they complain of it.
+    return cleanText(said.replaceAll(this.#order.record.password, '[password]'), MAX_SAID_BYTES);
   }
 
   connect(signal: AbortSignal): Promise<Duplex> {

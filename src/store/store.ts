@@ -75,6 +75,7 @@ export interface TenantStore {
     change: Partial<Pick<Tenant, 'name' | 'state' | 'limits' | 'egress' | 'isolation' | 'tokensValidFrom'>>,
   ): Promise<Tenant>;
   /** Deletes the tenant and all that it owns, logs included. @returns false when there was none */
+  /** @throws BerthError CONFLICT while it has services */
   deleteTenant(id: TenantId): Promise<boolean>;
 }
 

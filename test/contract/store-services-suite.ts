@@ -86,10 +86,13 @@ export function storeServicesSuite(name: string, open: () => Promise<OpenedStore
       await store.removeService(acme, redis.name);
     });
 
-    it('forgets those of a tenant with the tenant', async () => {
+    it('keeps a tenant as long as it has one: its row alone knows of container and volume', async () => {
       await store.addService(redis, 1);
-      await store.deleteTenant(acme);
-      expect(await store.listAllServices()).toEqual([]);
+      expect(await codeOf(store.deleteTenant(acme))).toBe('CONFLICT');
+      expect(await store.getTenant(acme)).not.toBeNull();
+      await store.setServiceWanted(acme, redis.name, 'deleting');
+      await store.removeService(acme, redis.name);
+      expect(await store.deleteTenant(acme)).toBe(true);
     });
   });
 }

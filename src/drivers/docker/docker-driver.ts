@@ -251,7 +251,9 @@ class DockerDriver implements Driver {
     stopIfDoomed(holding);
     holding.sandbox = new ContainerSandbox(ground.containers, made);
     await holding.sandbox.start();
-    await this.#records.write({ ...record, process: holding.sandbox.view?.first ?? null });
+    // A service has time to end when the platform is killed: nobody but its keeper ends it then, see removeLeftovers.
+    const first = made.graceSeconds === null ? holding.sandbox.view?.first : null;
+    await this.#records.write({ ...record, process: first ?? null });
     stopIfDoomed(holding);
   }
 

@@ -88,8 +88,9 @@ export class EngineContainers {
 
   /** Asks it to end, kills it after `graceSeconds`; resolves when it does not run any more. Idempotent. */
   async stop(name: string, graceSeconds: number): Promise<void> {
+    const query = { t: String(graceSeconds) };
     await this.#engine
-      .call({ method: 'POST', path: `/containers/${name}/stop`, query: { t: String(graceSeconds) } })
+      .call({ method: 'POST', path: `/containers/${name}/stop`, query, isLong: true })
       .catch(ignore((error) => isNotFound(error) || isStateConflict(error)));
   }
 

@@ -56,11 +56,12 @@ export class EngineVolumes {
 
   /**
    * Puts files into a volume, over those that are there: through a container of `image` that has it and never runs.
+   * @param labels of the container: one that is left over is found by them
    * @param entriesBelow the folder that stands for the volume; an entry for the folder itself sets owner and mode
    */
   async fill(
     volume: string,
-    image: string,
+    { image, labels }: { readonly image: string; readonly labels: Readonly<Record<string, string>> },
     entriesBelow: (folder: string) => readonly TarEntry[],
   ): Promise<void> {
     const name = `berth-fill-${randomBytes(8).toString('hex')}`;
@@ -69,7 +70,12 @@ export class EngineVolumes {
       method: 'POST',
       path: '/containers/create',
       query: { name },
-      json: { Image: image, NetworkDisabled: true, HostConfig: { NetworkMode: 'none', Mounts } },
+      json: {
+        Image: image,
+        Labels: labels,
+        NetworkDisabled: true,
+        HostConfig: { NetworkMode: 'none', Mounts },
+      },
     });
     try {
       await this.#engine.call({

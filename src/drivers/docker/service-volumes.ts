@@ -1,6 +1,7 @@
 /** The volumes of services: what each keeps, with the user that it belongs to, and the one that holds the keeper. */
 import type { VolumeId } from '../../contracts/ids.ts';
 import type { DriverLog } from '../driver-log.ts';
+import { identityOf } from '../process-identity.ts';
 import type { UidRange } from '../uid-pool.ts';
 import { containerLabels } from './container-config.ts';
 import type { EngineVolumes } from './engine-volumes.ts';
@@ -66,12 +67,23 @@ export class ServiceVolumes {
     if (typeof name === 'string') await this.#options.volumes.remove(name);
   }
 
+  /** Of the containers that fill: what a platform that was killed has left of them is removed as its sandboxes are. */
+  get #filling(): Parameters<EngineVolumes['fill']>[1] {
+    const { instance, image } = this.#options;
+    const { pid, startTicks } = identityOf(process.pid)!;
+    const labels = {
+      [containerLabels.instance]: instance,
+      [containerLabels.platform]: `${pid}:${startTicks}`,
+    };
+    return { image, labels };
+  }
+
   #nameOf(volume: VolumeId): string {
     return `berth-${this.#options.instance}-${volume}`;
   }
 
   async #data(volume: VolumeId): Promise<DataVolume> {
-    const { volumes, instance, image, ownUid } = this.#options;
+    const { volumes, instance, ownUid } = this.#options;
     const name = this.#nameOf(volume);
     const all = await volumes.list(volumeLabels.uid);
     const present = all.find((one) => one.name === name);
@@ -82,7 +94,7 @@ export class ServiceVolumes {
     });
     const uid = Number(labels[volumeLabels.uid]);
     // Each time: a start that was cut off may have left it without its owner.
-    await volumes.fill(name, image, (folder) => [
+    await volumes.fill(name, this.#filling, (folder) => [
       { path: folder, mode: OWNER_MODE, content: { kind: 'directory' }, owner: uid },
     ]);
     return { name, uid };
@@ -97,11 +109,11 @@ export class ServiceVolumes {
   }
 
   async #fillKeeper({ hash, entries }: KeeperFiles): Promise<string> {
-    const { volumes, instance, image, log } = this.#options;
+    const { volumes, instance, log } = this.#options;
     const name = `berth-${instance}-keeper-${hash}`;
     const own = { [containerLabels.instance]: instance };
     await volumes.ensure(name, { ...own, [volumeLabels.keeper]: hash });
-    await volumes.fill(name, image, entries);
+    await volumes.fill(name, this.#filling, entries);
     for (const one of await volumes.list(volumeLabels.keeper)) {
       if (one.name === name || one.labels[containerLabels.instance] !== instance) continue;
       await volumes.remove(one.name).catch((error: unknown) => {

@@ -26,6 +26,8 @@ const POLL_MS = 4;
 /** The outermost process needs about a millisecond to reap. */
 const REAP_MS = 300;
 const STDERR_MS = 500;
+/** Between two attempts to thaw what was killed: descriptors may be short. */
+const THAW_AGAIN_MS = 1_000;
 const MICROS_PER_TICK = 10_000;
 const PAGE_BYTES = 4096;
 /** When the host runs out of memory, sandboxes go before anything else. */
@@ -42,7 +44,9 @@ export class JailSandbox {
   #main: ProcessIdentity | null = null;
   #killTimer: NodeJS.Timeout | null = null;
   #isKilled = false;
+  /** It is, or is about to be. */
   #isFrozen = false;
+  #shallBeFrozen = false;
   #freezing: Promise<void> = Promise.resolve();
 
   constructor(id: SandboxId, process: JailProcess, cgroup: SandboxCgroup | null) {
@@ -98,8 +102,17 @@ export class JailSandbox {
     this.#isKilled = true;
     if (this.#first !== null && signalProcess(this.#first, 'SIGKILL')) this.#killOutermostLater();
     else this.#killOutermost();
-    // In control groups version 1 a signal waits until then. `destroy` tells of one that does not end.
-    if (this.#isFrozen) void this.thaw().catch(() => undefined);
+    this.#letDie();
+  }
+
+  /** In control groups version 1 a signal waits for the thaw: it must succeed at last. */
+  #letDie(): void {
+    if (!this.#isFrozen) return;
+    this.thaw().catch(() => {
+      const again = setTimeout(() => this.#letDie(), THAW_AGAIN_MS);
+      again.unref();
+      void this.#exited.then(() => clearTimeout(again));
+    });
   }
 
   #killOutermostLater(): void {
@@ -128,8 +141,12 @@ export class JailSandbox {
 
   /** One after the other: the last one holds. */
   #setFrozen(isFrozen: boolean): Promise<void> {
-    this.#isFrozen = isFrozen;
-    const done = this.#freezing.then(() => this.#cgroup?.setFrozen(isFrozen));
+    this.#shallBeFrozen = isFrozen;
+    if (isFrozen) this.#isFrozen = true;
+    const done = this.#freezing.then(async () => {
+      await this.#cgroup?.setFrozen(isFrozen);
+      if (!isFrozen && !this.#shallBeFrozen) this.#isFrozen = false;
+    });
     this.#freezing = done.catch(() => undefined);
     return done;
   }

@@ -91,6 +91,8 @@ export class BrokeredSandbox implements SandboxEgress {
     const service = host.slice(0, -SERVICE_SUFFIX.length);
     const call = { tenant, service, port };
     const stream = await within(signal, this.#broker.options.connectService(call, signal));
+    // Its close would not be heard any more.
+    if (stream.destroyed) throw new EgressError('ECONNRESET', `the service ${service} closed the connection`);
     return this.#hold({ stream, peer: OWN_PEER, account, refusal: () => null });
   }
 

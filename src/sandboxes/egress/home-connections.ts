@@ -19,7 +19,7 @@ interface Ends {
 
 export class HomeConnections {
   readonly #clock: Pick<Clock, 'after'>;
-  readonly #hops = new Map<string, number>();
+  readonly #hops = new Map<string, { readonly hops: number }>();
 
   constructor(clock: Pick<Clock, 'after'>) {
     this.#clock = clock;
@@ -34,9 +34,13 @@ export class HomeConnections {
       toAddress: remoteAddress,
       toPort: remotePort,
     });
-    this.#hops.set(key, hops);
+    const entry = { hops };
+    this.#hops.set(key, entry);
     socket.once('close', () => {
-      this.#clock.after(LINGER_MS, () => this.#hops.delete(key));
+      this.#clock.after(LINGER_MS, () => {
+        // The kernel may have given the same four numbers to a later one.
+        if (this.#hops.get(key) === entry) this.#hops.delete(key);
+      });
     });
   }
 
@@ -50,7 +54,7 @@ export class HomeConnections {
       toAddress: localAddress,
       toPort: localPort,
     };
-    return this.#hops.get(keyOf(ends)) ?? 0;
+    return this.#hops.get(keyOf(ends))?.hops ?? 0;
   }
 }
 

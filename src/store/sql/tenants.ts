@@ -112,6 +112,14 @@ async function updateTenant(
 async function deleteTenant(context: StoreContext, id: TenantId): Promise<boolean> {
   const { writer, log } = context;
   const isMarked = await writer.write(async (transaction, changed) => {
+    // Their containers and volumes are known by these rows alone.
+    const service = await transaction
+      .selectFrom('services')
+      .select('name')
+      .where('tenant', '=', id)
+      .executeTakeFirst();
+    if (service !== undefined)
+      throw new BerthError('CONFLICT', { what: `The service "${service.name}" of the tenant` });
     const { numUpdatedRows } = await transaction
       .updateTable('tenants')
       .set({ state: GONE })
