@@ -257,7 +257,7 @@ describe('the watchdog', () => {
   it('goes by the whole sandbox where its main thread does not show', async () => {
     await using world = await makeWorld();
     const { heard } = await invoke(world, makeRunnable('hello', { blockedMs: 1_000, spinMs: 5_000 }));
-    delegate(world, 1, 0.01);
+    delegate(world, 0.7, 0.01);
     const { usageOf } = world.driver;
     world.driver.usageOf = (id): SandboxUsage => ({ ...usageOf(id)!, mainThreadMicros: null });
     await world.clock.advance(6_500);
