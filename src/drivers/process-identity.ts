@@ -84,7 +84,7 @@ export function threadState(pid: number): ThreadState {
   }
 }
 
-type MainThreadUsage = Pick<SandboxUsage, 'mainThread' | 'mainThreadMicros' | 'starvedMicros'>;
+export type MainThreadUsage = Pick<SandboxUsage, 'mainThread' | 'mainThreadMicros' | 'starvedMicros'>;
 
 /** What the main thread of a process does and has done; of the other threads nothing is in it. @param pid null: there is none */
 export function mainThreadUsage(pid: number | null): MainThreadUsage {

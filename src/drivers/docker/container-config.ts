@@ -15,6 +15,18 @@ export const containerLabels = {
   service: 'berth.service',
 } as const;
 
+/** Whose a container is: it is removed when that platform lives no more. */
+export function ownerLabels(owner: {
+  readonly instance: string;
+  readonly platform: ProcessIdentity;
+}): Readonly<Record<string, string>> {
+  const { instance, platform } = owner;
+  return {
+    [containerLabels.instance]: instance,
+    [containerLabels.platform]: `${platform.pid}:${platform.startTicks}`,
+  };
+}
+
 /** The engine's init (tini) reaps orphans and passes signals on: as first process of a namespace Node could not be killed. */
 export const INIT_PROCESSES = 1;
 /** Threads and processes of gVisor's kernel and its file server stand in the same cgroup as the tenant's. */
@@ -97,9 +109,8 @@ export function containerConfig(plan: ContainerPlan): object {
     NetworkDisabled: true,
     ...streamsConfig(plan.way),
     Labels: {
-      [containerLabels.instance]: plan.instance,
+      ...ownerLabels(plan),
       [containerLabels.sandbox]: plan.spec.id,
-      [containerLabels.platform]: `${plan.platform.pid}:${plan.platform.startTicks}`,
     },
     HostConfig: { ...isolation(plan), ...mounts(plan), ...limitsConfig(plan.spec.limits, plan) },
   };

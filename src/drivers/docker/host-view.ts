@@ -16,11 +16,10 @@ import {
   isAlive,
   isMissing,
   type ProcessIdentity,
+  type MainThreadUsage,
   mainThreadUsage,
 } from '../process-identity.ts';
 import { ownProcesses } from './container-config.ts';
-
-type ThreadUsage = ReturnType<typeof mainThreadUsage>;
 
 const allControllers: ReadonlySet<Controller> = new Set(['memory', 'cpu', 'pids']);
 
@@ -69,7 +68,7 @@ export class HostView {
     await this.#group.setLimits(limits);
   }
 
-  async #mainThread(): Promise<ThreadUsage> {
+  async #mainThread(): Promise<MainThreadUsage> {
     if (!isAlive(this.first)) return mainThreadUsage(null);
     if (this.#hasOwnKernel) return await this.#anyThread();
     if (this.#main === null || !isAlive(this.#main)) this.#main = await findEldestChild(this.first);
@@ -80,7 +79,7 @@ export class HostView {
    * Threads of a guest are no threads of the host: whether anything in the group wants to run is all that shows. One of them
    * goes from thread to thread of the host, a system call here, the code there, so all that wait for a core count.
    */
-  async #anyThread(): Promise<ThreadUsage> {
+  async #anyThread(): Promise<MainThreadUsage> {
     const threads = (await this.#threads()).map(mainThreadUsage);
     const isAnyRunning = threads.some(({ mainThread }) => mainThread === 'running');
     return {

@@ -11,6 +11,7 @@ import {
   channelMounts,
   type ContainerBasis,
   containerLabels,
+  ownerLabels,
   limitsConfig,
   maskedPaths,
   readOnlyPaths,
@@ -68,9 +69,8 @@ export function serviceConfig(plan: ServicePlan): object {
     NetworkDisabled: true,
     ...streamsConfig(way),
     Labels: {
-      [containerLabels.instance]: plan.instance,
+      ...ownerLabels(plan),
       [containerLabels.sandbox]: spec.id,
-      [containerLabels.platform]: `${plan.platform.pid}:${plan.platform.startTicks}`,
       [containerLabels.service]: spec.kind,
     },
     HostConfig: { ...isolation(plan), ...mounts(plan), ...limits(plan) },

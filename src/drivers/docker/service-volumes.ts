@@ -3,7 +3,7 @@ import type { VolumeId } from '../../contracts/ids.ts';
 import type { DriverLog } from '../driver-log.ts';
 import { identityOf } from '../process-identity.ts';
 import type { UidRange } from '../uid-pool.ts';
-import { containerLabels } from './container-config.ts';
+import { containerLabels, ownerLabels } from './container-config.ts';
 import type { EngineVolumes } from './engine-volumes.ts';
 import type { KeeperFiles } from './keeper-files.ts';
 
@@ -70,12 +70,7 @@ export class ServiceVolumes {
   /** Of the containers that fill: what a platform that was killed has left of them is removed as its sandboxes are. */
   get #filling(): Parameters<EngineVolumes['fill']>[1] {
     const { instance, image } = this.#options;
-    const { pid, startTicks } = identityOf(process.pid)!;
-    const labels = {
-      [containerLabels.instance]: instance,
-      [containerLabels.platform]: `${pid}:${startTicks}`,
-    };
-    return { image, labels };
+    return { image, labels: ownerLabels({ instance, platform: identityOf(process.pid)! }) };
   }
 
   #nameOf(volume: VolumeId): string {
