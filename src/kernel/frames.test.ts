@@ -65,13 +65,26 @@ describe('frames', () => {
   it('come out as they went in, however the stream is cut', () => {
     fc.assert(
       fc.property(
-        fc.array(frame, { maxLength: 12 }),
+        fc.array(frame, { maxLength: 50 }),
         fc.array(fc.nat(), { maxLength: 20 }),
         (frames, cuts) => {
           expect(parsed(written(frames), cuts)).toEqual(frames);
         },
       ),
     );
+  });
+
+  it('leave in batches while a long turn goes on, the rest at its end', async () => {
+    const batches: number[] = [];
+    const writer = new FrameWriter({
+      write: (bytes) => batches.push(bytes.length / FRAME_HEADER_BYTES),
+      cork() {},
+      uncork() {},
+    });
+    for (let stream = 0; stream < 35; stream++) writer.send(0 as FrameType, 0, stream);
+    expect(batches).toEqual([16, 16]);
+    await new Promise(setImmediate);
+    expect(batches).toEqual([16, 16, 3]);
   });
 
   it('that are too long are refused by their header alone', () => {
