@@ -274,6 +274,18 @@ describe('verified tokens', () => {
     expect(left).toEqual([true, false, true]);
   });
 
+  it('make room where all of them are in use', async () => {
+    auth = await authFixture({ maxCached: 2 });
+    const secret = secretOf(auth, 'acme-hs256');
+    const tokens = await Promise.all([1, 2, 3].map((n) => sign(secret, { n })));
+    for (const token of tokens) {
+      await auth.verifier.verify(token, acme);
+      auth.verifier.verifyCached(token, acme);
+    }
+    const left = tokens.map((token) => auth.verifier.verifyCached(token, acme) !== null);
+    expect(left).toEqual([false, true, true]);
+  });
+
   it('are not accepted when the key goes while one is being verified', async () => {
     const token = await sign(secretOf(auth, 'acme-hs256'));
     const verifying = auth.verifier.verify(token, acme);

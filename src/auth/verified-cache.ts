@@ -1,4 +1,7 @@
-/** Tokens that were verified, by their SHA-256 and the tenant they were verified for. Least recently used go first. */
+/**
+ * Tokens that were verified, by their SHA-256 and the tenant they were verified for. The oldest goes first, unless it was used
+ * since it was last looked at: a second chance costs nothing on the way of a request, an order of use would.
+ */
 import { hash } from 'node:crypto';
 import type { TenantId } from '../contracts/ids.ts';
 import type { PlatformState, TenantState } from './key-ring.ts';
@@ -15,8 +18,17 @@ export interface Verified {
   readonly until: number;
 }
 
+interface Entry {
+  readonly verified: Verified;
+  isUsed: boolean;
+}
+
+/** Looked at for one place; then the oldest goes, used or not. */
+const MAX_CHANCES = 16;
+
 export class VerifiedCache {
-  readonly #entries = new Map<string, Verified>();
+  /** The oldest first. */
+  readonly #entries = new Map<string, Entry>();
   readonly #maxEntries: number;
 
   constructor(maxEntries: number) {
@@ -25,20 +37,29 @@ export class VerifiedCache {
 
   get(token: string, tenant: TenantId | null): { readonly key: string; readonly verified: Verified | null } {
     const key = `${hash('sha256', token, 'base64url')} ${tenant ?? ''}`;
-    const verified = this.#entries.get(key) ?? null;
-    if (verified !== null) {
-      this.#entries.delete(key);
-      this.#entries.set(key, verified);
-    }
-    return { key, verified };
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return { key, verified: null };
+    entry.isUsed = true;
+    return { key, verified: entry.verified };
   }
 
   set(key: string, verified: Verified): void {
-    if (this.#entries.size >= this.#maxEntries) this.#entries.delete(this.#entries.keys().next().value!);
-    this.#entries.set(key, verified);
+    if (this.#entries.size >= this.#maxEntries && !this.#entries.has(key)) this.#makeRoom();
+    this.#entries.set(key, { verified, isUsed: false });
   }
 
   delete(key: string): void {
     this.#entries.delete(key);
+  }
+
+  #makeRoom(): void {
+    let chances = Math.min(MAX_CHANCES, this.#entries.size);
+    // Those that are put at the end again come up again.
+    for (const [key, entry] of this.#entries) {
+      this.#entries.delete(key);
+      if (!entry.isUsed || chances-- === 0) return;
+      entry.isUsed = false;
+      this.#entries.set(key, entry);
+    }
   }
 }
