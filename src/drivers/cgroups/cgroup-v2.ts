@@ -67,6 +67,11 @@ export class SandboxCgroupV2 implements SandboxCgroup {
     await setFile(this.#path, 'cgroup.procs', pid);
   }
 
+  /** Threads cannot move on their own here. */
+  openDoors(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+
   async setLimits(limits: SandboxLimits): Promise<void> {
     const cpuMax = `${cpuQuotaMicros(limits.cpuMillis)} ${CPU_PERIOD_MICROS}`;
     const changes = [];

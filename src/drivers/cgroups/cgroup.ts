@@ -1,4 +1,5 @@
 /** Limits by control groups: one group for each sandbox under one group for each run directory. Versions 1 and 2. */
+import type { FileHandle } from 'node:fs/promises';
 import type { SandboxId } from '../../contracts/ids.ts';
 import type { SandboxLimits } from '../driver.ts';
 
@@ -17,6 +18,8 @@ export interface SandboxCgroup {
   readonly paths: readonly string[];
   /** Moves a process; what it forks afterwards stays in the group. */
   add(pid: number): Promise<void>;
+  /** Files by which a process of one thread moves itself: it writes 0 to each. Empty where only `add` can do it. */
+  openDoors(): Promise<readonly FileHandle[]>;
   /** Sets all that the kernel takes. Idempotent. @throws when it refuses one, e.g. memory in use above the new limit (v1, EBUSY) */
   setLimits(limits: SandboxLimits): Promise<void>;
   /** Stops or continues all processes in it. Nothing happens where the kernel has no freezer, or the group is gone. */

@@ -187,6 +187,7 @@ class JailDriver implements Driver {
       launch: ground.launch,
       channelDir,
       limits: holding.limits,
+      cgroup: holding.cgroup,
       uid: holding.uid,
       nodeArguments: nodeArguments(this.#options, heapMb),
     });

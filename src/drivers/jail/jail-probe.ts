@@ -84,6 +84,7 @@ async function askFromInside(options: JailOptions, ground: JailGround): Promise<
       launch,
       channelDir,
       limits: probeLimits,
+      cgroup,
       uid,
       nodeArguments,
     });

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
+import type { SandboxCgroup } from '../cgroups/cgroup.ts';
 import type { SandboxLimits } from '../driver.ts';
 import { NODE_PATH } from '../root/root-entries.ts';
 import { INFO_FD } from './bwrap-arguments.ts';
@@ -24,6 +25,9 @@ const beforeGate = [
   '-c',
 ];
 
+/** The shell of the gate knows numbers of one digit only: five hierarchies at most, and there are five that we use. */
+const FIRST_DOOR_FD = INFO_FD + 1;
+
 const infoSchema = z.object({ 'child-pid': z.int().min(2) });
 const MAX_INFO_BYTES = 4096;
 
@@ -33,6 +37,8 @@ export interface JailCommand {
   readonly launch: LaunchFiles;
   readonly channelDir: string;
   readonly limits: SandboxLimits;
+  /** It moves there itself where it can. */
+  readonly cgroup: SandboxCgroup | null;
   /** null: as the platform's own user */
   readonly uid: number | null;
   /** Flags of Node, then what it runs. */
@@ -43,6 +49,8 @@ export interface JailProcess {
   readonly child: ChildProcess;
   readonly pid: number;
   readonly stderr: Readable;
+  /** It moves into its control groups before it comes to the gate; else they must be given it. */
+  readonly movesItself: boolean;
   /** Lets it pass the gate: it is in its control groups now. */
   open(): void;
   /** Host pid of the first process in the pid namespace. Rejects when the process ends before. */
@@ -56,6 +64,18 @@ export function tmpOptions(limits: SandboxLimits): string {
 
 /** @throws Error when the process cannot be started at all */
 export async function startJail(command: JailCommand): Promise<JailProcess> {
+  const doors = (await command.cgroup?.openDoors()) ?? [];
+  try {
+    return await spawnJail(
+      command,
+      doors.map(({ fd }) => fd),
+    );
+  } finally {
+    for (const door of doors) await door.close();
+  }
+}
+
+async function spawnJail(command: JailCommand, doors: readonly number[]): Promise<JailProcess> {
   const { gateScript, enterScript, launchDir } = command.launch;
   const own = command.uid === null ? {} : { uid: command.uid, gid: command.uid };
   const child = spawn(
@@ -64,6 +84,7 @@ export async function startJail(command: JailCommand): Promise<JailProcess> {
       ...beforeGate,
       gateScript,
       'berth-gate',
+      doors.map((_, index) => FIRST_DOOR_FD + index).join(' '),
       enterScript,
       command.lowerDirs,
       tmpOptions(command.limits),
@@ -76,7 +97,7 @@ export async function startJail(command: JailCommand): Promise<JailProcess> {
       ...own,
       cwd: command.rootDir,
       env: { PATH: TOOLS_PATH },
-      stdio: coverStrays(['ignore', 'ignore', 'pipe', 'pipe', 'pipe']),
+      stdio: coverStrays(['ignore', 'ignore', 'pipe', 'pipe', 'pipe', ...doors]),
     },
   );
   await new Promise<void>((resolve, reject) => {
@@ -88,7 +109,14 @@ export async function startJail(command: JailCommand): Promise<JailProcess> {
   gate.on('error', () => undefined);
   const firstPid = readFirstPid(child.stdio[INFO_FD] as Readable);
   firstPid.catch(() => undefined);
-  return { child, pid: child.pid!, stderr: child.stderr!, open: () => void gate.end('\n'), firstPid };
+  return {
+    child,
+    pid: child.pid!,
+    stderr: child.stderr!,
+    movesItself: doors.length > 0,
+    open: () => void gate.end('\n'),
+    firstPid,
+  };
 }
 
 /** Reads what bubblewrap writes to its info descriptor. @throws Error when that is not its JSON, or it closes before */

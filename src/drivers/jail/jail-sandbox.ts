@@ -71,7 +71,7 @@ export class JailSandbox {
 
   /** Puts it into its control groups, opens the gate and waits until bubblewrap has made the namespaces. */
   async enter(deadlineMs: number): Promise<void> {
-    await this.#cgroup?.add(this.#process.pid);
+    if (!this.#process.movesItself) await this.#cgroup?.add(this.#process.pid);
     await this.#offerToOomKiller();
     this.#process.open();
     const pid = await withDeadline(systemClock, deadlineMs, this.#process.firstPid);
