@@ -70,6 +70,7 @@ for (const runtime of ['runc', 'runsc'] as const) {
       expect(environment).toEqual({
         HOME: '/tmp',
         LANG: 'C.UTF-8',
+        MALLOC_TOP_PAD_: '65536',
         PATH: '/usr/bin',
         TMPDIR: '/tmp',
         TZ: 'UTC',

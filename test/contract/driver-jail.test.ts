@@ -51,6 +51,7 @@ describe.skipIf(skipped !== null)('jail', () => {
       expect(environment).toEqual({
         HOME: '/tmp',
         LANG: 'C.UTF-8',
+        MALLOC_TOP_PAD_: '65536',
         PATH: '/usr/bin',
         PWD: '/tmp',
         TMPDIR: '/tmp',
