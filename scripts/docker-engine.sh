@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # A Docker Engine of one's own for tests, with gVisor as a second runtime, in a folder of its own; needs root.
-#   docker-engine.sh start DIR   installs docker.io and runsc where they are missing, starts it, prints its DOCKER_HOST
-#   docker-engine.sh stop DIR    ends it and removes the folder
+#   docker-engine.sh start DIR                  installs docker.io and runsc where they are missing, starts it, prints its
+#                                               DOCKER_HOST
+#   docker-engine.sh start DIR --userns-remap   one whose containers have a user namespace
+#   docker-engine.sh stop DIR                   ends it and removes the folder
 # Both may be called again. Its own containerd, no bridge of its own, with its own socket: an engine that the machine
 # already runs is not touched.
 set -euo pipefail
-action=${1:?start or stop} dir=${2:?a folder for the engine}
+action=${1:?start or stop} dir=${2:?a folder for the engine} option=${3:-}
 host=unix://$dir/docker.sock
 # Long enough for a slow machine; the engine needs about a second.
 start_seconds=90
 stop_seconds=30
+# The user whose numbers the engine maps, and from where on.
+remapped=berth-remapped remapped_from=231072
 
 ping_engine() {
   curl --silent --fail --max-time 2 --unix-socket "$dir/docker.sock" http://docker/_ping >/dev/null 2>&1
@@ -54,6 +58,30 @@ prepare_data() {
   fi
 }
 
+# The engine looks for the user and his numbers in files of /etc: it sees ones of its own there, the machine's stay as they are.
+prepare_users() {
+  local file
+  # Root in a container is another one here, and goes through to what it is given.
+  chmod o+x "$dir"
+  for file in passwd group; do cp "/etc/$file" "$dir/$file"; done
+  echo "$remapped:x:$remapped_from:$remapped_from::/:/usr/sbin/nologin" >>"$dir/passwd"
+  echo "$remapped:x:$remapped_from:" >>"$dir/group"
+  for file in subuid subgid; do
+    echo "$remapped:$remapped_from:65536" >"$dir/$file"
+    # To mount it over.
+    [ -e "/etc/$file" ] || : >"/etc/$file"
+  done
+}
+
+# In a mount namespace where those files are mounted; exec, so that its number stays.
+in_own_etc() {
+  # shellcheck disable=SC2016 # of the inner shell
+  exec unshare --mount sh -c '
+    dir=$1; shift
+    for file in passwd group subuid subgid; do mount --bind "$dir/$file" "/etc/$file"; done
+    exec "$@"' sh "$dir" "$@"
+}
+
 # What lives on shall hold nothing of who started it: a lock, a pipe that somebody waits on.
 close_inherited() {
   local path fd
@@ -76,6 +104,11 @@ start() {
   # A start that was cut off may have left one that hangs.
   end_engine
   prepare_data
+  local run=(exec) remap=()
+  if [ "$option" = --userns-remap ]; then
+    prepare_users
+    run=(in_own_etc) remap=(--userns-remap "$remapped")
+  fi
   # ptrace is the platform of gVisor that works without KVM; host-uds lets a sandbox connect to a mounted socket.
   cat >"$dir/daemon.json" <<JSON
 {
@@ -86,8 +119,8 @@ start() {
 JSON
   (
     close_inherited
-    exec nohup dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
-      --pidfile "$dir/docker.pid" --host "$host" >"$dir/log" 2>&1 </dev/null
+    "${run[@]}" nohup dockerd --config-file "$dir/daemon.json" --data-root "$dir/data" --exec-root "$dir/exec" \
+      --pidfile "$dir/docker.pid" --host "$host" ${remap[@]+"${remap[@]}"} >"$dir/log" 2>&1 </dev/null
   ) &
   local pid=$!
   echo "$pid" >"$dir/pid"

@@ -12,6 +12,8 @@ export const engineHost = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.
 export interface DockerVariant {
   readonly runtime: 'runc' | 'runsc';
   readonly channel: DockerOptions['channel'];
+  /** Of another engine than the tests' common one. */
+  readonly host?: string;
 }
 
 /** @returns why the tests are skipped, null when they run. @throws Error when BERTH_REQUIRE_DOCKER=1 and they cannot */
@@ -36,9 +38,12 @@ async function findReason(runtime: string): Promise<string | null> {
   }
 }
 
-export function createTestDockerDriver(place: DriverPlace, { runtime, channel }: DockerVariant): Driver {
+export function createTestDockerDriver(
+  place: DriverPlace,
+  { runtime, channel, host }: DockerVariant,
+): Driver {
   return createDockerDriver({
-    host: engineHost,
+    host: host ?? engineHost,
     runtimes: { standard: runtime, hardened: null } satisfies DockerOptions['runtimes'],
     channel,
     instance: createHash('sha256').update(place.runDir).digest('hex').slice(0, 16),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UnusableEngine, uidBaseOf } from './docker-ground.ts';
+import { UnusableEngine, uidBaseOf, uidRangesOf } from './docker-ground.ts';
 
 const plain = ['name=apparmor', 'name=seccomp,profile=default'];
 
@@ -14,4 +14,15 @@ test('an engine that maps users says from where in the name of its folder; anoth
 
 test.each(['/var/lib/docker', '/var/lib/docker/100000.200000'])('%s does not tell it', (DockerRootDir) => {
   expect(() => uidBaseOf({ SecurityOptions: ['name=userns'], DockerRootDir })).toThrow(UnusableEngine);
+});
+
+test.each([0, 231_072])('counted from %i, no service has the user of a sandbox', (base) => {
+  const { sandboxes, services } = uidRangesOf(base);
+  expect(services.first).toBeGreaterThanOrEqual(sandboxes.first + sandboxes.count);
+});
+
+test('an engine that maps 65536 users has all of them, and nobody (65534) is none', () => {
+  const { sandboxes, services } = uidRangesOf(231_072);
+  expect(sandboxes.first).toBeGreaterThan(231_072);
+  expect(services.first + services.count).toBeLessThanOrEqual(231_072 + 65_534);
 });

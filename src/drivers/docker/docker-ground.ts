@@ -9,7 +9,13 @@ import { seccompPolicy } from '../seccomp/policy.ts';
 import { dockerProfile } from '../seccomp/docker-profile.ts';
 import type { Architecture } from '../seccomp/seccomp-compiler.ts';
 import { UidPool, type UidRange } from '../uid-pool.ts';
-import { DOCKER_UID_RANGE, type DockerOptions, REMAPPED_UIDS } from './docker-options.ts';
+import {
+  DOCKER_UID_RANGE,
+  type DockerOptions,
+  REMAPPED_SERVICE_UIDS,
+  REMAPPED_UIDS,
+  SERVICE_UID_RANGE,
+} from './docker-options.ts';
 import { EngineClient, EngineError } from './engine-client.ts';
 import { EngineContainers } from './engine-containers.ts';
 import { findCurrentImage, findImage, type FoundImage, loadImage } from './engine-images.ts';
@@ -83,7 +89,7 @@ export async function prepareGround(options: DockerOptions): Promise<DockerGroun
       info,
       runtimes: requireRuntimes(options, info),
       seccomp: JSON.stringify(dockerProfile(seccompPolicy, architecture)),
-      uids: new UidPool(options.uidRange ?? uidRangeFrom(uidBase)),
+      uids: new UidPool(options.uidRange ?? uidRangesOf(uidBase).sandboxes),
       uidBase,
       ownUid: uid === 0 ? null : uid,
       images: await prepareImages(options, engine, architecture),
@@ -169,8 +175,10 @@ export function uidBaseOf({
 }
 
 /** The host's: the engine maps no more than its range, of 65536 as a rule. */
-function uidRangeFrom(base: number): UidRange {
-  return base === 0 ? DOCKER_UID_RANGE : { first: base + REMAPPED_UIDS.first, count: REMAPPED_UIDS.count };
+export function uidRangesOf(base: number): { readonly sandboxes: UidRange; readonly services: UidRange } {
+  if (base === 0) return { sandboxes: DOCKER_UID_RANGE, services: SERVICE_UID_RANGE };
+  const onHost = ({ first, count }: UidRange): UidRange => ({ first: base + first, count });
+  return { sandboxes: onHost(REMAPPED_UIDS), services: onHost(REMAPPED_SERVICE_UIDS) };
 }
 
 function requireRuntimes({ runtimes }: DockerOptions, { Runtimes }: EngineInfo): DockerOptions['runtimes'] {

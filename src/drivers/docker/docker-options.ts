@@ -38,5 +38,7 @@ export const DOCKER_UID_RANGE: UidRange = { first: 400_000, count: 65_536 };
 export const SERVICE_UID_RANGE: UidRange = { first: 470_000, count: 4_096 };
 /** In the containers of an engine with userns-remap, where there are no numbers as high as those. */
 export const REMAPPED_UIDS: UidRange = { first: 4_096, count: 57_344 };
+/** Of services there: between those and 65534, who is nobody. */
+export const REMAPPED_SERVICE_UIDS: UidRange = { first: 61_440, count: 4_094 };
 /** What the runtime is told in place of a socket's path (`STDIO` in runtime/channel-ends.ts): speak on descriptors 0 and 1. */
 export const STDIO_ARGUMENT = '-';

@@ -46,7 +46,10 @@ export interface ServicePlan extends ContainerBasis {
   readonly definition: ServiceDefinition;
   readonly program: ImageProgram;
   readonly runtime: string;
+  /** The host's. */
   readonly uid: number;
+  /** What its number in the container is lower by. */
+  readonly uidBase: number;
   readonly volume: string;
   readonly keeper: { readonly volume: string; readonly loader: string };
   readonly instance: string;
@@ -54,9 +57,10 @@ export interface ServicePlan extends ContainerBasis {
 }
 
 export function serviceConfig(plan: ServicePlan): object {
-  const { spec, definition, program, keeper, way, uid } = plan;
+  const { spec, definition, program, keeper, way } = plan;
   const place = way === 'stdio' ? STDIO_ARGUMENT : SOCKET_PATH;
   const command = [...program.entrypoint, ...(definition.command ?? program.command)];
+  const user = plan.uid - plan.uidBase;
   const [first, ...rest] = keeperCommand(keeper.loader, [place, String(definition.port), '--', ...command]);
   return {
     Image: program.id,
@@ -64,7 +68,7 @@ export function serviceConfig(plan: ServicePlan): object {
     Env: ['HOSTNAME', 'NODE_OPTIONS'],
     Entrypoint: [first],
     Cmd: rest,
-    User: `${uid}:${uid}`,
+    User: `${user}:${user}`,
     Hostname: 'service',
     NetworkDisabled: true,
     ...streamsConfig(way),

@@ -5,8 +5,8 @@ import type { ServiceSpec } from '../driver.ts';
 import { ownNodeMajor } from '../facts.ts';
 import { currentTagOf } from '../image/sandbox-image.ts';
 import { identityOf } from '../process-identity.ts';
-import { type DockerGround, requireArchitecture } from './docker-ground.ts';
-import { type DockerOptions, SERVICE_UID_RANGE } from './docker-options.ts';
+import { type DockerGround, requireArchitecture, uidRangesOf } from './docker-ground.ts';
+import type { DockerOptions } from './docker-options.ts';
 import type { ProbedRuntime } from './docker-probe.ts';
 import { findProgram } from './engine-images.ts';
 import { EngineVolumes } from './engine-volumes.ts';
@@ -40,6 +40,7 @@ export class ServiceGround {
       keeper,
       volume: name,
       uid,
+      uidBase: ground.uidBase,
       way: runtime.canMountSocket ? 'socket' : 'stdio',
       runtime: runtime.name,
       hasOwnKernel: runtime.hasOwnKernel,
@@ -58,13 +59,15 @@ export class ServiceGround {
     this.#volumes = null;
   }
 
-  #volumesOn({ engine, ownUid }: DockerGround): ServiceVolumes {
+  #volumesOn({ engine, ownUid, uidBase }: DockerGround): ServiceVolumes {
     this.#volumes ??= new ServiceVolumes({
       volumes: new EngineVolumes(engine),
       instance: this.#options.instance,
       image: currentTagOf(ownNodeMajor),
-      uids: SERVICE_UID_RANGE,
-      ownUid,
+      uids: uidRangesOf(uidBase).services,
+      uidBase,
+      // Where users are mapped the platform's own has no number in a container.
+      ownUid: uidBase === 0 ? ownUid : null,
       log: this.#options.log,
     });
     return this.#volumes;

@@ -16,7 +16,10 @@ export interface ServiceVolumesOptions {
   readonly instance: string;
   /** An image of ours, to fill volumes through. */
   readonly image: string;
+  /** The host's. */
   readonly uids: UidRange;
+  /** What a user's number in a container is lower by. */
+  readonly uidBase: number;
   /** Not root: all that connects to the platform has its own user. */
   readonly ownUid: number | null;
   readonly log: DriverLog;
@@ -24,7 +27,7 @@ export interface ServiceVolumesOptions {
 
 export interface DataVolume {
   readonly name: string;
-  /** Of all that the service does, for as long as the volume is there. */
+  /** Of all that the service does, for as long as the volume is there; the host's number. */
   readonly uid: number;
 }
 
@@ -78,7 +81,7 @@ export class ServiceVolumes {
   }
 
   async #data(volume: VolumeId): Promise<DataVolume> {
-    const { volumes, instance, ownUid } = this.#options;
+    const { volumes, instance, ownUid, uidBase } = this.#options;
     const name = this.#nameOf(volume);
     const all = await volumes.list(volumeLabels.uid);
     const present = all.find((one) => one.name === name);
@@ -90,7 +93,7 @@ export class ServiceVolumes {
     const uid = Number(labels[volumeLabels.uid]);
     // Each time: a start that was cut off may have left it without its owner.
     await volumes.fill(name, this.#filling, (folder) => [
-      { path: folder, mode: OWNER_MODE, content: { kind: 'directory' }, owner: uid },
+      { path: folder, mode: OWNER_MODE, content: { kind: 'directory' }, owner: uid - uidBase },
     ]);
     return { name, uid };
   }
