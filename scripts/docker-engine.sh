@@ -110,10 +110,12 @@ start() {
     run=(in_own_etc) remap=(--userns-remap "$remapped")
   fi
   # ptrace is the platform of gVisor that works without KVM; host-uds lets a sandbox connect to a mounted socket.
+  # runsc-closed is for the tests of an engine where no sandbox can.
   cat >"$dir/daemon.json" <<JSON
 {
   "runtimes": { "runsc": { "path": "$(command -v runsc)",
-    "runtimeArgs": ["--platform=ptrace", "--network=none", "--host-uds=open"] } },
+    "runtimeArgs": ["--platform=ptrace", "--network=none", "--host-uds=open"] },
+    "runsc-closed": { "path": "$(command -v runsc)", "runtimeArgs": ["--platform=ptrace", "--network=none"] } },
   "bridge": "none", "iptables": false, "ip-forward": false, "ip-masq": false
 }
 JSON

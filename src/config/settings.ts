@@ -69,7 +69,7 @@ const ownSettings = {
   'docker.channel': set(
     oneOf(['auto', 'socket', 'stdio']),
     'auto',
-    'how the platform talks to a container: over a mounted socket, or its standard streams where none can be mounted',
+    'how the platform talks to a container: socket, mounted; stdio, its standard streams; auto: these where no socket can be mounted',
   ),
   services: set(
     serviceKinds,

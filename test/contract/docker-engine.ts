@@ -10,7 +10,8 @@ import type { DriverPlace } from './driver-world.ts';
 export const engineHost = process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock';
 
 export interface DockerVariant {
-  readonly runtime: 'runc' | 'runsc';
+  /** `runsc-closed`: no sandbox can connect to a socket of the host. */
+  readonly runtime: 'runc' | 'runsc' | 'runsc-closed';
   readonly channel: DockerOptions['channel'];
   /** Of another engine than the tests' common one. */
   readonly host?: string;

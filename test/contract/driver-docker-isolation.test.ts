@@ -6,7 +6,11 @@ import { createTestDockerDriver, type DockerVariant, reasonToSkipDocker } from '
 import { DriverWorld, eventually, type Probe, testLimits } from './driver-world.ts';
 
 const MiB = 1024 * 1024;
-const reasons = { runc: await reasonToSkipDocker('runc'), runsc: await reasonToSkipDocker('runsc') };
+const reasons = {
+  runc: await reasonToSkipDocker('runc'),
+  runsc: await reasonToSkipDocker('runsc'),
+  closed: await reasonToSkipDocker('runsc-closed'),
+};
 
 function openWorld(
   runtime: DockerVariant['runtime'],
@@ -206,6 +210,23 @@ describe.skipIf(reasons.runc !== null)('docker, frames on standard streams', () 
     const size = await probe.run<number>('return "x".repeat(8 * 1024 * 1024).length');
     expect(size).toBe(8 * MiB);
     expect((await probe.run<string>('return "x".repeat(4 * 1024 * 1024)')).length).toBe(4 * MiB);
+    await world.close();
+  });
+});
+
+describe.skipIf(reasons.closed !== null)('docker, a runtime that lets no sandbox connect to a socket', () => {
+  test('is refused to who asks for the socket, with the way out', async () => {
+    const world = openWorld('runsc-closed', 'socket');
+    const { isUsable, reason } = await world.driver.facts();
+    expect(isUsable).toBe(false);
+    expect(reason).toMatch(/docker\.channel is socket.*--host-uds=open.*auto or stdio/);
+    await world.close();
+  });
+
+  test('serves who leaves the choice to the platform', async () => {
+    const world = openWorld('runsc-closed');
+    const probe = await world.start();
+    expect(await probe.run('return process.argv[2]')).toBe('-');
     await world.close();
   });
 });

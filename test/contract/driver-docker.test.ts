@@ -2,12 +2,12 @@ import { describe } from 'vitest';
 import { createTestDockerDriver, type DockerVariant, reasonToSkipDocker } from './docker-engine.ts';
 import { describeDriver } from './driver-suite.ts';
 
-const variants: readonly DockerVariant[] = [
+const variants = [
   { runtime: 'runc', channel: 'auto' },
   { runtime: 'runc', channel: 'stdio' },
   { runtime: 'runsc', channel: 'auto' },
   { runtime: 'runsc', channel: 'stdio' },
-];
+] as const satisfies readonly DockerVariant[];
 const reasons = {
   runc: await reasonToSkipDocker('runc'),
   runsc: await reasonToSkipDocker('runsc'),

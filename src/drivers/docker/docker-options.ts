@@ -13,7 +13,7 @@ export interface DockerOptions {
   readonly host: string;
   /** Name of the OCI runtime for each tier, as the engine knows it; null: that tier is not offered. */
   readonly runtimes: { readonly [tier in IsolationTier]: string | null };
-  /** `auto`: the socket where it can be mounted. */
+  /** `auto`: the socket where it can be mounted. An engine that cannot do what else is asked for is not usable. */
   readonly channel: 'auto' | ChannelWay;
   /** Tells the containers of this installation from others on the same engine; the same after each start. */
   readonly instance: string;

@@ -28,6 +28,7 @@ import type { FoundImage } from './engine-images.ts';
 import type { ChannelWay, DockerOptions } from './docker-options.ts';
 
 const PROBE_MS = 15_000;
+const MAX_CAUSE_CHARACTERS = 300;
 /** No runtime changes the limits of a mounted /tmp. */
 const tmpLimits = ['tmpBytes', 'tmpInodes'] as const satisfies readonly (keyof SandboxLimits)[];
 const groupLimits = ['memoryBytes', 'cpuMillis', 'pids'] as const satisfies readonly (keyof SandboxLimits)[];
@@ -105,7 +106,8 @@ async function probeHardened(
   try {
     return await probeRuntime(options, ground, runtime);
   } catch (error) {
-    if (ground.runtimes.standard === null) throw error;
+    // What the operator has asked for is not given up in silence.
+    if (ground.runtimes.standard === null || error instanceof UnusableEngine) throw error;
     options.log.warn({ err: error, runtime }, 'the runtime of hardened tenants makes no container');
     return null;
   }
@@ -128,18 +130,7 @@ async function probeRuntime(
   ground: DockerGround,
   runtime: string,
 ): Promise<ProbedRuntime> {
-  const isSocketWanted = options.channel !== 'stdio';
-  const [{ id: image }] = [...ground.images.values()] as [FoundImage];
-  let answer: Answer;
-  try {
-    answer = await ask(options, ground, { runtime, way: isSocketWanted ? 'socket' : 'stdio', image });
-  } catch (error) {
-    if (options.channel !== 'auto') throw error;
-    // A folder of this host is none of the engine's: it refuses to mount what it does not see.
-    options.log.info({ err: error, runtime }, 'no socket can be mounted; frames go over standard streams');
-    answer = await ask(options, ground, { runtime, way: 'stdio', image });
-  }
-  const { inside, canMountSocket, canUpdate, isFiltered } = answer;
+  const { inside, canMountSocket, canUpdate, isFiltered } = await askOverChannel(options, ground, runtime);
   const hasOwnKernel = inside.release !== ground.info.KernelVersion;
   const gaps = new Map([
     ...(hasOwnKernel ? gapsOfGuest(isFiltered) : [...sharedNamespaces(inside), ...privilegeGaps(inside)]),
@@ -149,6 +140,41 @@ async function probeRuntime(
   ]);
   const fixedLimits = canUpdate ? tmpLimits : [...tmpLimits, ...groupLimits];
   return { name: runtime, hasOwnKernel, gaps, fixedLimits, canFreeze: false, canMountSocket };
+}
+
+/** @throws UnusableEngine when the socket is wanted and nothing but the standard streams goes */
+async function askOverChannel(
+  options: DockerOptions,
+  ground: DockerGround,
+  runtime: string,
+): Promise<Answer> {
+  const { channel, log } = options;
+  const [{ id: image }] = [...ground.images.values()] as [FoundImage];
+  const isSocketWanted = channel !== 'stdio';
+  try {
+    const answer = await ask(options, ground, { runtime, way: isSocketWanted ? 'socket' : 'stdio', image });
+    if (channel === 'socket' && !answer.canMountSocket) throw socketRefused(runtime, { cause: null });
+    return answer;
+  } catch (error) {
+    if (!isSocketWanted || error instanceof UnusableEngine) throw error;
+    // A folder of this host is none of the engine's: it refuses to mount what it does not see.
+    const answer = await ask(options, ground, { runtime, way: 'stdio', image });
+    if (channel === 'socket') throw socketRefused(runtime, { cause: error });
+    log.info({ err: error, runtime }, 'no socket can be mounted; frames go over standard streams');
+    return answer;
+  }
+}
+
+/** @param cause null: it was mounted, and there is no connecting to it */
+function socketRefused(runtime: string, { cause }: { readonly cause: unknown }): UnusableEngine {
+  const why =
+    cause === null
+      ? `${runtime} does not let a container connect to one (runsc does with --host-uds=open)`
+      : `the engine has to see the platform's run directory (${String(cause).slice(0, MAX_CAUSE_CHARACTERS)})`;
+  return new UnusableEngine(
+    `docker.channel is socket, and no socket can be mounted: ${why}; mend that, or set docker.channel to auto or stdio`,
+    { cause },
+  );
 }
 
 interface Question {
