@@ -35,7 +35,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { createMetrics } from '../telemetry/prometheus-metrics.ts';
 import type { AuthParts } from './auth-parts.ts';
 import { type HostNetwork, startEgress } from './egress-parts.ts';
-import { invokerHooks, sandboxObserver } from './observers.ts';
+import { invokerHooks, sandboxObserver, serviceObserver } from './observers.ts';
 
 export interface PlatformOptions {
   readonly config: Config;
@@ -81,7 +81,7 @@ export async function createCore(ground: Ground): Promise<Core> {
   const metrics = createMetrics();
   const tenantLimits = new TenantLimits(config.limits);
   const logs = createLogs({ store, clock, log, limitsOf: (id) => tenantLimits.of(id) });
-  const services = startServices(ground);
+  const services = startServices(ground, metrics);
   // Made after the sandboxes that call through it.
   let inner: InnerFace | null = null;
   const home = new HomeConnections(clock);
@@ -175,9 +175,9 @@ function startInvoker(
   });
 }
 
-function startServices({ options, store }: Ground): Services {
+function startServices({ options, store }: Ground, metrics: Metrics): Services {
   const { config, driver, channelsDir, clock, log } = options;
-  return createServices({
+  const services = createServices({
     driver,
     store,
     kinds: config.services,
@@ -186,7 +186,10 @@ function startServices({ options, store }: Ground): Services {
     runDir: channelsDir,
     clock,
     log,
+    observe: serviceObserver(metrics),
   });
+  metrics.watchServices(() => services.counts());
+  return services;
 }
 
 function startSandboxes(

@@ -3,6 +3,7 @@ import type { InvokerHooks } from '../invoke/invoker-context.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Logs } from '../logs/logs.ts';
 import type { PlatformLog, SandboxEvent } from '../sandboxes/services.ts';
+import type { ServiceEvent } from '../services/services.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
 const INTERNAL_SERVER_ERROR = 500;
@@ -33,6 +34,19 @@ export function sandboxObserver(metrics: Metrics): (event: SandboxEvent) => void
         return metrics.sandboxEnded(event.reason);
       case 'claimed':
         return undefined;
+    }
+  };
+}
+
+export function serviceObserver(metrics: Metrics): (event: ServiceEvent) => void {
+  return (event) => {
+    switch (event.kind) {
+      case 'started':
+        return metrics.serviceStarted(event.ms);
+      case 'start-failed':
+        return metrics.serviceStartFailed();
+      case 'ended':
+        return metrics.serviceEnded();
     }
   };
 }

@@ -1,7 +1,13 @@
 /** One service while the platform lives: whether it should run, whether it does, and what is done about the difference. */
 import type { ServiceRecord } from '../contracts/model.ts';
 import type { ServiceDefinition } from '../contracts/services.ts';
-import { ServiceRefusal, type ServiceState, type ServiceStatus, type ServiceTenant } from './services.ts';
+import {
+  type ServiceEvent,
+  ServiceRefusal,
+  type ServiceState,
+  type ServiceStatus,
+  type ServiceTenant,
+} from './services.ts';
 import { type RunOptions, ServiceRun } from './service-run.ts';
 
 /** After an end that nobody wanted: at once, then ever later. */
@@ -14,6 +20,7 @@ export interface LiveServiceOptions extends RunOptions {
   readonly definition: ServiceDefinition;
   /** Read at each start. */
   readonly tenant: () => Promise<ServiceTenant>;
+  readonly observe: (event: ServiceEvent) => void;
 }
 
 export class LiveService {
@@ -112,27 +119,31 @@ export class LiveService {
   }
 
   async #start({ isolation }: ServiceTenant): Promise<void> {
-    const { definition } = this.#options;
+    const { definition, clock, observe } = this.#options;
     const run = new ServiceRun(this.#options, { record: this.#record, definition, isolation });
     [this.#state, this.#reason] = ['starting', null];
     this.#startingRun = run;
+    const startedAt = clock.monotonic();
     try {
       await run.start();
     } catch (error) {
       [this.#state, this.#reason] = ['failed', error instanceof Error ? error.message : String(error)];
+      if (!run.isAbandoned) observe({ kind: 'start-failed' });
       throw error;
     } finally {
       this.#startingRun = null;
     }
     [this.#run, this.#state] = [run, 'running'];
+    observe({ kind: 'started', ms: clock.monotonic() - startedAt });
     void this.#watch(run);
   }
 
   async #watch(run: ServiceRun): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock, log, observe } = this.#options;
     const startedAt = clock.monotonic();
     await run.ended();
     if (this.#run !== run) return;
+    observe({ kind: 'ended' });
     const { tenant, name } = this.#record;
     log.warn({ tenant, service: name, said: run.lastWords }, 'a service ended; it is started again');
     if (clock.monotonic() - startedAt > STEADY_MS) this.#pauseMs = FIRST_PAUSE_MS;

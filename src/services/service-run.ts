@@ -66,6 +66,7 @@ export class ServiceRun {
   #started: StartedService | null = null;
   #said = '';
   #ending: Promise<void> | null = null;
+  #isAbandoned = false;
 
   constructor(options: RunOptions, order: RunOrder) {
     this.#options = options;
@@ -90,7 +91,13 @@ export class ServiceRun {
 
   /** It is not wanted any more: `start` fails at once. */
   abort(): void {
+    this.#isAbandoned = true;
     this.#abort.abort();
+  }
+
+  /** `abort` was called. */
+  get isAbandoned(): boolean {
+    return this.#isAbandoned;
   }
 
   /** Resolves when it has ended, by whomever. Not before `start` has resolved. */

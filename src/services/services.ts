@@ -17,6 +17,14 @@ export interface ServiceStatus {
 /** `failed`: it shall run, and is tried again. */
 export type ServiceState = 'starting' | 'running' | 'stopped' | 'failed' | 'deleting';
 
+/** What an operator counts. */
+export type ServiceEvent =
+  | { readonly kind: 'started'; readonly ms: number }
+  /** Each attempt; not one that was given up because it is not wanted any more. */
+  | { readonly kind: 'start-failed' }
+  /** Nobody had told it to; it is started again. */
+  | { readonly kind: 'ended' };
+
 export interface ServiceCall {
   readonly tenant: TenantId;
   /** As tenants' code gave it. */
@@ -62,6 +70,8 @@ export interface Services {
   settle(tenant: TenantId): Promise<void>;
   /** Waits for one that is starting. @throws ServiceRefusal */
   connect(call: ServiceCall, signal: AbortSignal): Promise<Duplex>;
+  /** How many there are, of all tenants. */
+  counts(): Readonly<Record<ServiceState, number>>;
   /** What functions of the tenant find in their secrets. */
   secretsOf(tenant: TenantId): Promise<Readonly<Record<string, string>>>;
   /** Ends all; each gets the time to do so in order. */

@@ -15,7 +15,7 @@ import { buildKeeperBundle } from '../modules/runtime-bundle.ts';
 import { MasterKey } from '../store/master-key.ts';
 import { openSqliteStore } from '../store/sqlite/open-sqlite-store.ts';
 import type { Store } from '../store/store.ts';
-import { ServiceRefusal, type Services } from './services.ts';
+import { type ServiceEvent, ServiceRefusal, type Services } from './services.ts';
 import { createServices } from './tenant-services.ts';
 import { KeeperDriver } from './testing/keeper-driver.ts';
 
@@ -41,6 +41,7 @@ let kinds: ServiceKinds;
 let store: Store;
 let driver: KeeperDriver;
 let services: Services;
+let events: string[];
 let warnings: { facts: object; text: string }[];
 
 beforeAll(async () => {
@@ -72,6 +73,7 @@ beforeEach(async () => {
   for (const id of [acme, globex]) await store.createTenant({ id, name: id, limits: {} });
   driver = new KeeperDriver({ keeperFile, port, program });
   warnings = [];
+  events = [];
   services = open();
 });
 afterEach(async () => {
@@ -87,7 +89,8 @@ function note(facts: object, text: string): void {
 function open(options: { readonly kinds?: ServiceKinds } = {}): Services {
   const log = { info: () => undefined, warn: note, error: note };
   const parts = { driver, store, listen: listenForSandbox, newId: newSandboxId, clock: systemClock, log };
-  return createServices({ ...parts, runDir: dir, kinds: options.kinds ?? kinds });
+  const observe = ({ kind }: ServiceEvent): void => void events.push(kind);
+  return createServices({ ...parts, runDir: dir, kinds: options.kinds ?? kinds, observe });
 }
 
 function record(change: Partial<ServiceRecord> = {}): ServiceRecord {
@@ -152,9 +155,10 @@ describe('a service', () => {
     const error = await services.create(record(), 1).catch((reason: unknown) => reason);
     expect(String(error)).toMatch(/"cache" did not start: it wrote "no such folder\n?.*exit code 7"/s);
     expect(driver.removedVolumes).toEqual([record().volume]);
-    expect([await services.list(acme), driver.live.size]).toEqual([[], 0]);
+    expect([await services.list(acme), driver.live.size, events]).toEqual([[], 0, ['start-failed']]);
     driver.program = [process.execPath, '-e', program];
     await services.create(record(), 1);
+    expect(events).toEqual(['start-failed', 'started']);
   });
 
   it('that cannot be made is refused with the reason', async () => {
@@ -189,17 +193,19 @@ describe('a service', () => {
     await services.close();
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(await creating).toBeInstanceOf(BerthError);
-    expect(driver.live.size).toBe(0);
+    expect([driver.live.size, events]).toEqual([0, []]);
   });
 
   it('stops and starts again, and who connects meanwhile is refused', async () => {
     await services.create(record(), 1);
+    expect(services.counts()).toMatchObject({ running: 1, stopped: 0 });
     expect((await services.stop(acme, cache)).state).toBe('stopped');
+    expect(services.counts()).toMatchObject({ running: 0, stopped: 1 });
     expect(driver.live.size).toBe(0);
     expect(await refusal(say('x'))).toBe('ECONNREFUSED');
     expect((await services.start(acme, cache)).state).toBe('running');
     expect(await say('again')).toMatchObject({ echo: 'again' });
-    expect(driver.removedVolumes).toEqual([]);
+    expect([driver.removedVolumes, events]).toEqual([[], ['started', 'started']]);
     expect(new Set(driver.started.map(({ volume }) => volume)).size).toBe(1);
   });
 
@@ -211,6 +217,7 @@ describe('a service', () => {
       interval: 50,
     });
     expect(driver.started).toHaveLength(2);
+    expect(events).toEqual(['started', 'ended', 'started']);
     expect(JSON.stringify(warnings)).toContain('a last word');
   });
 
@@ -273,9 +280,11 @@ describe('after a restart', () => {
     expect(await services.list(acme)).toMatchObject([
       { state: 'failed', reason: expect.stringContaining('"words"') },
     ]);
+    expect(services.counts()).toMatchObject({ failed: 1 });
     expect(await refusal(services.start(acme, cache))).toBe('SERVICE_KIND_UNKNOWN');
     expect(driver.removedVolumes).toEqual([]);
     await services.remove(acme, cache);
+    expect(services.counts()).toMatchObject({ failed: 0 });
     expect(driver.removedVolumes).toEqual([record().volume]);
   });
 });

@@ -10,8 +10,10 @@ import { LiveService } from './live-service.ts';
 import { factsOfService, type RunOptions } from './service-run.ts';
 import {
   type ServiceCall,
+  type ServiceEvent,
   ServiceRefusal,
   type Services,
+  type ServiceState,
   type ServiceStatus,
   type ServiceTenant,
 } from './services.ts';
@@ -29,6 +31,7 @@ export interface ServicesOptions extends Omit<RunOptions, 'driver'> {
     | 'setServiceWanted'
   >;
   readonly kinds: ServiceKinds;
+  readonly observe: (event: ServiceEvent) => void;
 }
 
 /** Does nothing before `open`. */
@@ -39,6 +42,8 @@ export function createServices(options: ServicesOptions): Services {
 class TenantServices implements Services {
   readonly #options: ServicesOptions;
   readonly #live = new Map<string, LiveService>();
+  /** Those of no kind that there is, by the same key. */
+  readonly #kindless = new Map<string, ServiceRecord>();
 
   constructor(options: ServicesOptions) {
     this.#options = options;
@@ -120,6 +125,13 @@ class TenantServices implements Services {
     });
   }
 
+  counts(): Readonly<Record<ServiceState, number>> {
+    const counts = { starting: 0, running: 0, stopped: 0, failed: 0, deleting: 0 };
+    for (const { status } of this.#live.values()) counts[status.state] += 1;
+    for (const record of this.#kindless.values()) counts[this.#statusOf(record).state] += 1;
+    return counts;
+  }
+
   async secretsOf(tenant: TenantId): Promise<Readonly<Record<string, string>>> {
     const records = await this.#options.store.listServices(tenant);
     const secrets = records.map((record) => {
@@ -142,6 +154,7 @@ class TenantServices implements Services {
     const { tenant, name, kind } = record;
     const definition: ServiceDefinition | undefined = kinds[kind];
     if (definition === undefined) {
+      this.#kindless.set(keyOf(record), record);
       log.warn({ tenant, service: name, kind }, 'the kind of a service is not in the settings any more');
       return null;
     }
@@ -181,11 +194,13 @@ class TenantServices implements Services {
     const key = keyOf(record);
     const live = this.#live.get(key);
     live?.change(record);
+    if (this.#kindless.has(key)) this.#kindless.set(key, record);
     try {
       await live?.close();
       await driver.removeVolume(record.volume);
       await store.removeService(record.tenant, record.name);
       if (this.#live.get(key) === live) this.#live.delete(key);
+      this.#kindless.delete(key);
     } catch (error) {
       log.error(
         { tenant: record.tenant, service: record.name, err: error },

@@ -60,6 +60,10 @@ it('shows each kind of event under its name, once however often it is asked', as
   metrics.deployEnded(false);
   metrics.logDropped(3, 900);
   metrics.watchSandboxes(() => ({ blank: 4, starting: 1, claimed: 2, frozen: 1, inFlight: 9, waiting: 5 }));
+  metrics.watchServices(() => ({ starting: 1, running: 6, stopped: 2, failed: 3, deleting: 0 }));
+  metrics.serviceStarted(700);
+  metrics.serviceStartFailed();
+  metrics.serviceEnded();
   await metrics.render();
   const text = await lines(metrics);
   for (const line of [
@@ -83,6 +87,12 @@ it('shows each kind of event under its name, once however often it is asked', as
     'berth_sandboxes_frozen 1',
     'berth_invocations_in_flight 9',
     'berth_invocations_waiting 5',
+    'berth_services{state="running"} 6',
+    'berth_services{state="failed"} 3',
+    'berth_services{state="deleting"} 0',
+    'berth_service_start_seconds_sum 0.7',
+    'berth_service_start_failures_total 1',
+    'berth_service_ends_total 1',
   ])
     expect(text).toContain(line);
 });

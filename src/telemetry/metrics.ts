@@ -13,6 +13,15 @@ export interface SandboxGauges {
   readonly waiting: number;
 }
 
+/** By state, see `ServiceState`. */
+export interface ServiceGauges {
+  readonly starting: number;
+  readonly running: number;
+  readonly stopped: number;
+  readonly failed: number;
+  readonly deleting: number;
+}
+
 /** All times are milliseconds. Nothing here throws or waits, but `render`. */
 export interface Metrics {
   /** One invocation ended: `ok`, or the code of its error. */
@@ -39,6 +48,13 @@ export interface Metrics {
   watchEgress(read: () => number): void;
   /** Where the gauges come from; asked at each `render`. */
   watchSandboxes(read: () => SandboxGauges): void;
+  /** From the order to the first connection that it takes. */
+  serviceStarted(ms: number): void;
+  serviceStartFailed(): void;
+  /** One ended that nobody had told to. */
+  serviceEnded(): void;
+  /** As `watchSandboxes`. */
+  watchServices(read: () => ServiceGauges): void;
   /** The text that Prometheus scrapes. */
   render(): Promise<string>;
   /** Of what `render` gives. */
@@ -131,6 +147,26 @@ export const metricDefinitions = {
     type: 'counter',
     labels: ['direction'],
     says: 'bytes of outgoing connections: out (sent by tenants’ code), in',
+  },
+  berth_services: {
+    type: 'gauge',
+    labels: ['state'],
+    says: 'services of tenants now: running, starting, stopped, failed (shall run, is tried again), deleting',
+  },
+  berth_service_start_seconds: {
+    type: 'histogram',
+    labels: [],
+    says: 'time from the order to a service that takes connections',
+  },
+  berth_service_start_failures_total: {
+    type: 'counter',
+    labels: [],
+    says: 'services that did not start; each attempt counts',
+  },
+  berth_service_ends_total: {
+    type: 'counter',
+    labels: [],
+    says: 'services that ended though they should run; each is started again',
   },
   berth_egress_open: { type: 'gauge', labels: [], says: 'outgoing connections and look-ups now' },
 } as const satisfies Record<string, MetricDefinition>;

@@ -1,6 +1,6 @@
 /** `Metrics` on prom-client. */
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import type { Metrics, SandboxGauges } from './metrics.ts';
+import type { Metrics, SandboxGauges, ServiceGauges } from './metrics.ts';
 import { TallyCounter, TallyHistogram, readGauge } from './tallies.ts';
 
 const REQUEST_MS = [
@@ -8,9 +8,11 @@ const REQUEST_MS = [
   900_000,
 ];
 const START_MS = [1, 2, 3, 5, 10, 20, 40, 60, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000];
+const SERVICE_START_MS = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000];
 const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 const OUTCOMES = ['ok', 'refused', 'limited', 'failed'] as const;
 const none: SandboxGauges = { blank: 0, starting: 0, claimed: 0, frozen: 0, inFlight: 0, waiting: 0 };
+const noServices: ServiceGauges = { starting: 0, running: 0, stopped: 0, failed: 0, deleting: 0 };
 
 export interface MetricsOptions {
   /** Memory, CPU, event loop and collector of this process too; false in tests, as they start observers. */
@@ -38,7 +40,15 @@ class PrometheusMetrics implements Metrics {
   readonly #connects = new TallyCounter('berth_egress_connects_total', this.#registry, OUTCOMES);
   readonly #lookups = new TallyCounter('berth_egress_lookups_total', this.#registry, OUTCOMES);
   readonly #egressBytes = new TallyCounter('berth_egress_bytes_total', this.#registry, ['in', 'out']);
+  readonly #serviceStart = new TallyHistogram(
+    'berth_service_start_seconds',
+    this.#registry,
+    SERVICE_START_MS,
+  );
+  readonly #serviceFailures = new TallyCounter('berth_service_start_failures_total', this.#registry);
+  readonly #serviceEnds = new TallyCounter('berth_service_ends_total', this.#registry);
   #readSandboxes = (): SandboxGauges => none;
+  #readServices = (): ServiceGauges => noServices;
   #readEgress = (): number => 0;
 
   constructor(withProcess: boolean) {
@@ -47,6 +57,7 @@ class PrometheusMetrics implements Metrics {
       const { blank, starting, claimed } = this.#readSandboxes();
       return { blank, starting, claimed };
     });
+    readGauge('berth_services', this.#registry, () => ({ ...this.#readServices() }));
     readGauge('berth_egress_open', this.#registry, () => this.#readEgress());
     readGauge('berth_sandboxes_frozen', this.#registry, () => this.#readSandboxes().frozen);
     readGauge('berth_invocations_in_flight', this.#registry, () => this.#readSandboxes().inFlight);
@@ -113,6 +124,22 @@ class PrometheusMetrics implements Metrics {
 
   watchSandboxes(read: () => SandboxGauges): void {
     this.#readSandboxes = read;
+  }
+
+  serviceStarted(ms: number): void {
+    this.#serviceStart.add(ms);
+  }
+
+  serviceStartFailed(): void {
+    this.#serviceFailures.add();
+  }
+
+  serviceEnded(): void {
+    this.#serviceEnds.add();
+  }
+
+  watchServices(read: () => ServiceGauges): void {
+    this.#readServices = read;
   }
 
   render(): Promise<string> {

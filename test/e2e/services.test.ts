@@ -199,6 +199,9 @@ for (const { runtime, channel } of variants) {
       await eventually(async () => {
         expect(await redis('acme', ['GET', 'owner'])).toEqual({ value: 'acme' });
       }, PATIENCE_MS);
+      const metrics = await platform.must<string>('GET', '/metrics');
+      expect(metrics).toMatch(/^berth_services\{state="running"\} 4$/m);
+      expect(metrics).toMatch(/^berth_service_ends_total 1$/m);
     });
 
     it('survive a restart of the platform, and a kill: the same data, the same password', async () => {

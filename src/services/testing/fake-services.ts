@@ -3,7 +3,13 @@ import type { Duplex } from 'node:stream';
 import { BerthError } from '../../contracts/errors.ts';
 import type { ServiceName, TenantId } from '../../contracts/ids.ts';
 import type { ServiceRecord } from '../../contracts/model.ts';
-import { type ServiceCall, ServiceRefusal, type Services, type ServiceStatus } from '../services.ts';
+import {
+  type ServiceCall,
+  ServiceRefusal,
+  type Services,
+  type ServiceState,
+  type ServiceStatus,
+} from '../services.ts';
 
 export class FakeServices implements Services {
   readonly all = new Map<string, ServiceStatus>();
@@ -48,6 +54,12 @@ export class FakeServices implements Services {
 
   connect({ service }: ServiceCall): Promise<Duplex> {
     return Promise.reject(new ServiceRefusal('ENOTFOUND', `the tenant has no service "${service}"`));
+  }
+
+  counts(): Record<ServiceState, number> {
+    const counts = { starting: 0, running: 0, stopped: 0, failed: 0, deleting: 0 };
+    for (const { state } of this.all.values()) counts[state] += 1;
+    return counts;
   }
 
   secretsOf(): Promise<Readonly<Record<string, string>>> {
