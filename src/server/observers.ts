@@ -47,6 +47,8 @@ export function serviceObserver(metrics: Metrics): (event: ServiceEvent) => void
         return metrics.serviceStartFailed();
       case 'ended':
         return metrics.serviceEnded();
+      case 'paused':
+        return metrics.servicePaused();
     }
   };
 }

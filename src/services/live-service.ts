@@ -1,13 +1,7 @@
 /** One service while the platform lives: whether it should run, whether it does, and what is done about the difference. */
 import type { ServiceRecord } from '../contracts/model.ts';
 import type { ServiceDefinition } from '../contracts/services.ts';
-import {
-  type ServiceEvent,
-  ServiceRefusal,
-  type ServiceState,
-  type ServiceStatus,
-  type ServiceTenant,
-} from './services.ts';
+import { ServiceRefusal, type ServiceState, type ServiceStatus, type ServiceTenant } from './services.ts';
 import { type RunOptions, ServiceRun } from './service-run.ts';
 
 /** After an end that nobody wanted: at once, then ever later. */
@@ -20,7 +14,6 @@ export interface LiveServiceOptions extends RunOptions {
   readonly definition: ServiceDefinition;
   /** Read at each start. */
   readonly tenant: () => Promise<ServiceTenant>;
-  readonly observe: (event: ServiceEvent) => void;
 }
 
 export class LiveService {

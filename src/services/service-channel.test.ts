@@ -1,29 +1,43 @@
 /** A keeper that has been taken over: whatever it says, the platform goes on, and who waits hears of it. */
 import { performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FakeClock } from '../kernel/testing/fake-clock.ts';
 import { socketPair } from '../drivers/remote/testing/socket-pair.ts';
 import { ServiceChannel, ServiceChannelError } from './service-channel.ts';
 
 const start = { env: {}, input: '', stopSignal: 'SIGTERM' } as const;
+/** Megabytes: more than the kernel takes for who does not read. */
+const FLOOD_FRAMES = 400_000;
 const never = new AbortController().signal;
 let channel: ServiceChannel;
 let keeper: Duplex;
+let clock: FakeClock;
+let pauses: number;
 
 beforeEach(async () => {
   const [ours, theirs] = await socketPair();
   keeper = theirs;
   keeper.on('error', () => undefined);
-  channel = new ServiceChannel(ours);
+  clock = new FakeClock();
+  pauses = 0;
+  channel = channelOn(ours);
 });
 afterEach(() => {
   channel.close();
   keeper.destroy();
 });
 
+function channelOn(socket: Duplex): ServiceChannel {
+  return new ServiceChannel({ socket, clock, onPause: () => (pauses += 1) });
+}
+
 /** Speaks HTTP/2 and answers each stream as the test says. */
-function speak(onStream: (stream: ServerHttp2Stream, session: ServerHttp2Session) => void): void {
-  const session = performServerHandshake(keeper);
+function speak(
+  onStream: (stream: ServerHttp2Stream, session: ServerHttp2Session) => void,
+  socket = keeper,
+): void {
+  const session = performServerHandshake(socket);
   session.on('error', () => undefined);
   session.on('stream', (stream: ServerHttp2Stream) => {
     stream.on('error', () => undefined);
@@ -74,6 +88,30 @@ describe('a keeper', () => {
     const connection = await channel.connect(never);
     connection.write('echo');
     expect(String(await new Promise((resolve) => connection.once('data', resolve)))).toBe('echo');
+  });
+
+  // RFC 9113, 6.9: credit; RFC 7838, 4: another place. Neither is answered, so Node has no limit for them.
+  it.each([
+    ['credit', Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1])],
+    ['other places', Buffer.from([0, 0, 9, 10, 0, 0, 0, 0, 0, 0, 1, 65, 97, 61, 34, 58, 49, 34])],
+  ])('that floods with %s is read as fast as it may cost, and others are served', async (_what, frame) => {
+    keeper.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    keeper.write(Buffer.concat(Array<Buffer>(FLOOD_FRAMES).fill(frame)));
+    await vi.waitFor(() => expect(pauses).toBe(1), 10_000);
+    const [ours, theirs] = await socketPair();
+    const other = channelOn(ours);
+    speak((stream) => {
+      stream.respond({ ':status': 200 });
+      stream.pipe(stream);
+    }, theirs);
+    const connection = await other.connect(never);
+    connection.write('echo');
+    expect(String(await new Promise((resolve) => connection.once('data', resolve)))).toBe('echo');
+    expect([pauses, channel.isClosed, keeper.writableLength > 0]).toEqual([1, false, true]);
+    await clock.advance(5_000);
+    await vi.waitFor(() => expect(pauses).toBeGreaterThan(1), 10_000);
+    other.close();
+    theirs.destroy();
   });
 
   it('that breaks off in the middle ends its connections with an error, and nothing else', async () => {

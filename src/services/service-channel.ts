@@ -4,6 +4,7 @@
  */
 import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { PacedConnection, type PacedConnectionOptions } from './paced-connection.ts';
 import { SERVICE_SESSION_MEGABYTES, type ServiceStart } from '../contracts/services.ts';
 
 const MAX_HEADERS = 16;
@@ -28,10 +29,11 @@ export class ServiceChannel {
   readonly #session: ClientHttp2Session;
   readonly #closed = Promise.withResolvers<void>();
 
-  /** @param socket of the keeper; belongs to the channel from now on */
-  constructor(socket: Duplex) {
+  /** Its socket is the keeper's, and belongs to the channel from now on. */
+  constructor(options: PacedConnectionOptions) {
+    const connection = new PacedConnection(options);
     this.#session = connect(`http://${AUTHORITY}`, {
-      createConnection: () => socket,
+      createConnection: () => connection,
       settings: { enablePush: false },
       maxSessionMemory: SERVICE_SESSION_MEGABYTES,
       maxHeaderListPairs: MAX_HEADERS,

@@ -17,6 +17,7 @@ import type { Driver } from '../drivers/driver.ts';
 import { cleanText } from '../kernel/clean-text.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { withDeadline } from '../kernel/deadline.ts';
+import type { ServiceEvent } from './services.ts';
 import { ServiceChannel, type StartedService } from './service-channel.ts';
 
 /** From the order to the first connection that is taken; a database makes its files in that time. */
@@ -41,6 +42,7 @@ export interface RunOptions {
   readonly runDir: string;
   readonly clock: Clock;
   readonly log: ServiceLog;
+  readonly observe: (event: ServiceEvent) => void;
 }
 
 export interface RunOrder {
@@ -67,6 +69,7 @@ export class ServiceRun {
   #said = '';
   #ending: Promise<void> | null = null;
   #isAbandoned = false;
+  #wasPaused = false;
 
   constructor(options: RunOptions, order: RunOrder) {
     this.#options = options;
@@ -135,9 +138,12 @@ export class ServiceRun {
     try {
       const spec = { id: this.#id, channelDir: this.#dir, kind, volume, isolation, memoryBytes };
       await driver.startService(spec, this.#abort.signal);
-      this.#channel = new ServiceChannel(
-        await withDeadline(this.#options.clock, START_MS, listener.connection),
-      );
+      const socket = await withDeadline(this.#options.clock, START_MS, listener.connection);
+      this.#channel = new ServiceChannel({
+        socket,
+        clock: this.#options.clock,
+        onPause: () => this.#onPause(),
+      });
     } finally {
       listener.close();
     }
@@ -150,6 +156,15 @@ export class ServiceRun {
     this.#started = await this.#channel.start(start, this.#abort.signal);
     this.#listenTo(this.#started.output);
     await this.#ready(this.#channel);
+  }
+
+  #onPause(): void {
+    const { log, observe } = this.#options;
+    observe({ kind: 'paused' });
+    if (this.#wasPaused) return;
+    this.#wasPaused = true;
+    const { tenant, name } = this.#order.record;
+    log.warn({ tenant, service: name }, 'a service sends more frames than any use has need of; it is slowed');
   }
 
   #listenTo(output: Duplex): void {

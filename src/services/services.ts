@@ -23,7 +23,9 @@ export type ServiceEvent =
   /** Each attempt; not one that was given up because it is not wanted any more. */
   | { readonly kind: 'start-failed' }
   /** Nobody had told it to; it is started again. */
-  | { readonly kind: 'ended' };
+  | { readonly kind: 'ended' }
+  /** It is not read for a while: its frames cost more than any use has need of. */
+  | { readonly kind: 'paused' };
 
 export interface ServiceCall {
   readonly tenant: TenantId;

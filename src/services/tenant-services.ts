@@ -10,7 +10,6 @@ import { LiveService } from './live-service.ts';
 import { factsOfService, type RunOptions } from './service-run.ts';
 import {
   type ServiceCall,
-  type ServiceEvent,
   ServiceRefusal,
   type Services,
   type ServiceState,
@@ -31,7 +30,6 @@ export interface ServicesOptions extends Omit<RunOptions, 'driver'> {
     | 'setServiceWanted'
   >;
   readonly kinds: ServiceKinds;
-  readonly observe: (event: ServiceEvent) => void;
 }
 
 /** Does nothing before `open`. */

@@ -64,6 +64,7 @@ it('shows each kind of event under its name, once however often it is asked', as
   metrics.serviceStarted(700);
   metrics.serviceStartFailed();
   metrics.serviceEnded();
+  metrics.servicePaused();
   await metrics.render();
   const text = await lines(metrics);
   for (const line of [
@@ -93,6 +94,7 @@ it('shows each kind of event under its name, once however often it is asked', as
     'berth_service_start_seconds_sum 0.7',
     'berth_service_start_failures_total 1',
     'berth_service_ends_total 1',
+    'berth_service_pauses_total 1',
   ])
     expect(text).toContain(line);
 });

@@ -53,6 +53,8 @@ export interface Metrics {
   serviceStartFailed(): void;
   /** One ended that nobody had told to. */
   serviceEnded(): void;
+  /** One that sends too many frames is not read for a while. */
+  servicePaused(): void;
   /** As `watchSandboxes`. */
   watchServices(read: () => ServiceGauges): void;
   /** The text that Prometheus scrapes. */
@@ -167,6 +169,11 @@ export const metricDefinitions = {
     type: 'counter',
     labels: [],
     says: 'services that ended though they should run; each is started again',
+  },
+  berth_service_pauses_total: {
+    type: 'counter',
+    labels: [],
+    says: 'times that a service was not read for a while because it sent too many frames',
   },
   berth_egress_open: { type: 'gauge', labels: [], says: 'outgoing connections and look-ups now' },
 } as const satisfies Record<string, MetricDefinition>;

@@ -47,6 +47,7 @@ class PrometheusMetrics implements Metrics {
   );
   readonly #serviceFailures = new TallyCounter('berth_service_start_failures_total', this.#registry);
   readonly #serviceEnds = new TallyCounter('berth_service_ends_total', this.#registry);
+  readonly #servicePauses = new TallyCounter('berth_service_pauses_total', this.#registry);
   #readSandboxes = (): SandboxGauges => none;
   #readServices = (): ServiceGauges => noServices;
   #readEgress = (): number => 0;
@@ -136,6 +137,10 @@ class PrometheusMetrics implements Metrics {
 
   serviceEnded(): void {
     this.#serviceEnds.add();
+  }
+
+  servicePaused(): void {
+    this.#servicePauses.add();
   }
 
   watchServices(read: () => ServiceGauges): void {

@@ -15,6 +15,7 @@ import type { Driver, ServiceSpec } from '../../src/drivers/driver.ts';
 import { ownNodeMajor } from '../../src/drivers/facts.ts';
 import { currentTagOf } from '../../src/drivers/image/sandbox-image.ts';
 import { newSandboxId } from '../../src/drivers/new-sandbox-id.ts';
+import { systemClock } from '../../src/kernel/clock.ts';
 import { buildKeeperBundle } from '../../src/modules/runtime-bundle.ts';
 import { ServiceChannel } from '../../src/services/service-channel.ts';
 import type { DockerVariant } from './docker-engine.ts';
@@ -94,7 +95,11 @@ export function describeServices({ host, runtime }: ServiceEngine): void {
     const own = { kind: 'words', volume, isolation: 'standard', memoryBytes: 128 * MiB } as const;
     try {
       await driver.startService({ id, channelDir, ...own, ...change }, AbortSignal.timeout(30_000));
-      const channel = new ServiceChannel(await listener.connection);
+      const channel = new ServiceChannel({
+        socket: await listener.connection,
+        clock: systemClock,
+        onPause: () => undefined,
+      });
       const { output } = await channel.start({ env: {}, input: '', stopSignal: 'SIGINT' }, never);
       output.resume();
       return {
