@@ -18,10 +18,13 @@ import { cleanText } from '../kernel/clean-text.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { withDeadline } from '../kernel/deadline.ts';
 import type { ServiceEvent } from './services.ts';
+import type { StartTurns } from './start-turns.ts';
 import { ServiceChannel, type StartedService } from './service-channel.ts';
 
-/** From the order to the first connection that is taken; a database makes its files in that time. */
+/** From its turn to the first connection that is taken; a database makes its files in that time. */
 const START_MS = 50_000;
+/** One that is not ready by then starts on without a turn: it does not hold up the others for as long as it may take. */
+const TURN_MS = 5_000;
 const READY_LOOK_MS = 50;
 const DESTROY_MS = 30_000;
 const DESTROY_ATTEMPTS = 3;
@@ -43,6 +46,7 @@ export interface RunOptions {
   readonly clock: Clock;
   readonly log: ServiceLog;
   readonly observe: (event: ServiceEvent) => void;
+  readonly turns: StartTurns;
 }
 
 export interface RunOrder {
@@ -78,12 +82,12 @@ export class ServiceRun {
     this.#dir = join(options.runDir, this.#id);
   }
 
-  /** Resolves when it takes connections. @throws BerthError; nothing is left of it then */
+  /** Waits for its turn. Resolves when it takes connections. @throws BerthError; nothing is left of it then */
   async start(): Promise<void> {
-    const { clock, log } = this.#options;
+    const { log } = this.#options;
     const { tenant, name } = this.#order.record;
     try {
-      await withDeadline(clock, START_MS, this.#start());
+      await this.#startInTurn();
     } catch (error) {
       const said = this.lastWords;
       log.warn({ tenant, service: name, err: error, said }, 'a service did not start');
@@ -127,6 +131,18 @@ export class ServiceRun {
       throw error;
     });
     await this.#ending;
+  }
+
+  async #startInTurn(): Promise<void> {
+    const { clock, turns } = this.#options;
+    const leave = await turns.take(this.#abort.signal);
+    const cancel = clock.after(TURN_MS, leave);
+    try {
+      await withDeadline(clock, START_MS, this.#start());
+    } finally {
+      cancel();
+      leave();
+    }
   }
 
   async #start(): Promise<void> {

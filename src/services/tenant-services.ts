@@ -8,6 +8,7 @@ import type { Driver } from '../drivers/driver.ts';
 import type { Store } from '../store/store.ts';
 import { LiveService } from './live-service.ts';
 import { factsOfService, type RunOptions } from './service-run.ts';
+import { StartTurns } from './start-turns.ts';
 import {
   type ServiceCall,
   ServiceRefusal,
@@ -17,7 +18,10 @@ import {
   type ServiceTenant,
 } from './services.ts';
 
-export interface ServicesOptions extends Omit<RunOptions, 'driver'> {
+/** More at the same time are done no earlier, and some of them too late: all want the same few CPUs and the one engine. */
+const STARTS_AT_ONCE = 8;
+
+export interface ServicesOptions extends Omit<RunOptions, 'driver' | 'turns'> {
   readonly driver: Pick<Driver, 'startService' | 'destroy' | 'removeVolume'>;
   readonly store: Pick<
     Store,
@@ -39,6 +43,7 @@ export function createServices(options: ServicesOptions): Services {
 
 class TenantServices implements Services {
   readonly #options: ServicesOptions;
+  readonly #turns = new StartTurns(STARTS_AT_ONCE);
   readonly #live = new Map<string, LiveService>();
   /** Those of no kind that there is, by the same key. */
   readonly #kindless = new Map<string, ServiceRecord>();
@@ -156,7 +161,7 @@ class TenantServices implements Services {
       log.warn({ tenant, service: name, kind }, 'the kind of a service is not in the settings any more');
       return null;
     }
-    const parts = { ...this.#options, definition, tenant: () => this.#tenantOf(tenant) };
+    const parts = { ...this.#options, turns: this.#turns, definition, tenant: () => this.#tenantOf(tenant) };
     const live = new LiveService(parts, record);
     this.#live.set(keyOf(record), live);
     return live;

@@ -1,0 +1,81 @@
+/** How long one may take to start, with time in the test's hands and a driver that never gets it done. */
+import { tmpdir } from 'node:os';
+import { expect, it } from 'vitest';
+import { serviceNameSchema, tenantIdSchema, volumeIdSchema } from '../contracts/ids.ts';
+import { serviceKindsSchema } from '../contracts/services.ts';
+import { newSandboxId } from '../drivers/new-sandbox-id.ts';
+import { FakeClock } from '../kernel/testing/fake-clock.ts';
+import { ServiceRun } from './service-run.ts';
+import { StartTurns } from './start-turns.ts';
+
+const never = new AbortController().signal;
+const { words: definition } = serviceKindsSchema.parse({
+  words: { image: 'words', port: 1, dataPath: '/data', url: 'x:{port}' },
+});
+const record = {
+  tenant: tenantIdSchema.parse('acme'),
+  name: serviceNameSchema.parse('cache'),
+  kind: 'words',
+  wanted: 'running',
+  volume: volumeIdSchema.parse(`v${'b'.repeat(20)}`),
+  memoryBytes: 1_000,
+  password: 'secret',
+  createdAt: 1,
+} as const;
+
+function runOf(parts: { readonly clock: FakeClock; readonly turns: StartTurns }): {
+  readonly run: ServiceRun;
+  readonly orders: string[];
+} {
+  const orders: string[] = [];
+  const driver = {
+    startService: ({ kind }: { readonly kind: string }) => {
+      orders.push(kind);
+      return new Promise<void>(() => undefined);
+    },
+    destroy: () => Promise.resolve(),
+  };
+  const listen = (): ReturnType<typeof Promise.resolve<never>> =>
+    Promise.resolve({ connection: new Promise(() => undefined), close: () => undefined }) as never;
+  const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const observe = (): void => undefined;
+  const options = { ...parts, driver, listen, newId: newSandboxId, runDir: tmpdir(), log, observe };
+  return { run: new ServiceRun(options, { record, definition: definition!, isolation: 'standard' }), orders };
+}
+
+it('the time to start begins with its turn, however long the others take', async () => {
+  const parts = { clock: new FakeClock(), turns: new StartTurns(1) };
+  const leave = await parts.turns.take(never);
+  const { run, orders } = runOf(parts);
+  let failure: string | null = null;
+  const started = run.start().catch((error: unknown) => (failure = String(error)));
+  await parts.clock.advance(600_000);
+  expect([orders, failure]).toEqual([[], null]);
+  leave();
+  await parts.clock.advance(49_000);
+  expect([orders, failure]).toEqual([['words'], null]);
+  await parts.clock.advance(2_000);
+  await started;
+  expect(failure).toMatch(/"cache" did not start/);
+});
+
+it('one that takes long does not hold up the next for as long', async () => {
+  const parts = { clock: new FakeClock(), turns: new StartTurns(1) };
+  const [first, second] = [runOf(parts), runOf(parts)];
+  const ends = [first, second].map(({ run }) => run.start().catch(() => 'failed'));
+  await parts.clock.advance(4_000);
+  expect(second.orders).toEqual([]);
+  await parts.clock.advance(2_000);
+  expect(second.orders).toEqual(['words']);
+  await parts.clock.advance(60_000);
+  expect(await Promise.all(ends)).toEqual(['failed', 'failed']);
+});
+
+it('one that waits for its turn can be given up', async () => {
+  const parts = { clock: new FakeClock(), turns: new StartTurns(1) };
+  await parts.turns.take(never);
+  const { run, orders } = runOf(parts);
+  const started = run.start().catch(() => 'failed');
+  run.abort();
+  expect([await started, orders]).toEqual(['failed', []]);
+});
