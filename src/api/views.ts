@@ -86,6 +86,10 @@ export const serviceView = z.object({
   port: z.number().nullable().describe('null: the operator does not offer its kind any more'),
   secrets: z.array(z.string()).describe('names of the secrets that lead to it'),
   memoryBytes: z.number(),
+  diskBytes: z
+    .number()
+    .nullable()
+    .describe('what it keeps on the disk, as seen last (not limited); null: not yet'),
   createdAt: time,
 });
 export const logView = z.object({

@@ -14,6 +14,7 @@ const redis = {
   port: 6379,
   secrets: ['REDIS_URL', 'REDIS_HOST'],
   memoryBytes: 256 * MiB,
+  diskBytes: 40 * MiB,
   createdAt: 0,
 };
 let platform: FakePlatform;

@@ -81,6 +81,7 @@ export const serviceSchema = z.object({
   port: z.number().nullable(),
   secrets: z.array(z.string()),
   memoryBytes: z.number(),
+  diskBytes: z.number().nullable(),
   createdAt: time,
 });
 export type ServiceItem = z.output<typeof serviceSchema>;

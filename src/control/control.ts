@@ -51,6 +51,8 @@ export interface ServiceView {
   /** Names of the secrets that lead to it. */
   readonly secrets: readonly string[];
   readonly memoryBytes: number;
+  /** What it keeps on the disk, as it was seen last; null: not yet. */
+  readonly diskBytes: number | null;
   readonly createdAt: number;
 }
 

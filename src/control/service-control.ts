@@ -68,7 +68,10 @@ function newVolume({ random }: ControlDeps): VolumeId {
   return volumeIdSchema.parse(`v${Buffer.from(random(VOLUME_BYTES)).toString('hex')}`);
 }
 
-function viewOf({ serviceKinds }: ControlDeps, { record, state, reason }: ServiceStatus): ServiceView {
+function viewOf(
+  { serviceKinds }: ControlDeps,
+  { record, state, reason, diskBytes }: ServiceStatus,
+): ServiceView {
   const { tenant, name, kind, memoryBytes, createdAt } = record;
   return {
     tenant,
@@ -80,6 +83,7 @@ function viewOf({ serviceKinds }: ControlDeps, { record, state, reason }: Servic
     port: serviceKinds[kind]?.port ?? null,
     secrets: serviceSecretNames(name),
     memoryBytes,
+    diskBytes,
     createdAt,
   };
 }

@@ -111,6 +111,11 @@ export interface StackFrame {
   readonly column: number;
 }
 
+export interface VolumeSize {
+  readonly volume: VolumeId;
+  readonly bytes: number;
+}
+
 export interface Driver {
   readonly name: DriverName;
   /** Looks at the host once and says what it can give. Repeatable. */
@@ -142,6 +147,11 @@ export interface Driver {
   startService(spec: ServiceSpec, signal: AbortSignal): Promise<void>;
   /** What a service kept is gone for good. Its container is not there any more. Idempotent. */
   removeVolume(volume: VolumeId): Promise<void>;
+  /**
+   * What services keep, in bytes on the disk; those that run and those that do not. Looking costs the engine as much as
+   * there are files: asked again within a minute it answers what it has seen. @throws Error when it cannot be told
+   */
+  volumeSizes(): Promise<readonly VolumeSize[]>;
   /** Called once for each created sandbox when its tree has ended, whoever ended it. Set before the first create. */
   onExit(listener: (exit: SandboxExit) => void): void;
   /** Removes what an earlier platform on the same run directory left over (processes, cgroups, directories). @returns ids removed */

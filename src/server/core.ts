@@ -189,6 +189,7 @@ function startServices({ options, store }: Ground, metrics: Metrics): Services {
     observe: serviceObserver(metrics),
   });
   metrics.watchServices(() => services.counts());
+  metrics.watchServiceDisk(() => services.disk());
   return services;
 }
 

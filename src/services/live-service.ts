@@ -14,6 +14,8 @@ export interface LiveServiceOptions extends RunOptions {
   readonly definition: ServiceDefinition;
   /** Read at each start. */
   readonly tenant: () => Promise<ServiceTenant>;
+  /** As it was seen last. */
+  readonly diskBytes: () => number | null;
 }
 
 export class LiveService {
@@ -41,7 +43,8 @@ export class LiveService {
   }
 
   get status(): ServiceStatus {
-    return { record: this.#record, state: this.#state, reason: this.#reason };
+    const diskBytes = this.#options.diskBytes();
+    return { record: this.#record, state: this.#state, reason: this.#reason, diskBytes };
   }
 
   get port(): number {

@@ -12,6 +12,8 @@ export interface ServiceStatus {
   readonly state: ServiceState;
   /** Why it does not run although it should: text of ours. */
   readonly reason: string | null;
+  /** What it keeps on the disk, as it was seen last; null: not yet. */
+  readonly diskBytes: number | null;
 }
 
 /** `failed`: it shall run, and is tried again. */
@@ -74,6 +76,8 @@ export interface Services {
   connect(call: ServiceCall, signal: AbortSignal): Promise<Duplex>;
   /** How many there are, of all tenants. */
   counts(): Readonly<Record<ServiceState, number>>;
+  /** What they keep, in bytes on the disk, as it was seen last. */
+  disk(): { readonly all: number; readonly largest: number };
   /** What functions of the tenant find in their secrets. */
   secretsOf(tenant: TenantId): Promise<Readonly<Record<string, string>>>;
   /** Ends all; each gets the time to do so in order. */

@@ -248,9 +248,12 @@ describe('after a restart', () => {
     await services.create(record(), 1);
     await services.close();
     expect(driver.live.size).toBe(0);
+    driver.sizes = [{ volume: record().volume, bytes: 7 }];
     services = open();
     await services.open();
     expect(await say('here')).toMatchObject({ word: 'secret', echo: 'here' });
+    expect(await services.list(acme)).toMatchObject([{ diskBytes: 7 }]);
+    expect(services.disk()).toEqual({ all: 7, largest: 7 });
   });
 
   it('what was stopped stays so, and what was being deleted is deleted', async () => {

@@ -6,6 +6,7 @@ import type { ServiceRecord } from '../contracts/model.ts';
 import { type ServiceDefinition, type ServiceKinds, serviceSecrets } from '../contracts/services.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { Store } from '../store/store.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { LiveService } from './live-service.ts';
 import { factsOfService, type RunOptions } from './service-run.ts';
 import { StartTurns } from './start-turns.ts';
@@ -22,7 +23,7 @@ import {
 const STARTS_AT_ONCE = 8;
 
 export interface ServicesOptions extends Omit<RunOptions, 'driver' | 'turns'> {
-  readonly driver: Pick<Driver, 'startService' | 'destroy' | 'removeVolume'>;
+  readonly driver: Pick<Driver, 'startService' | 'destroy' | 'removeVolume' | 'volumeSizes'>;
   readonly store: Pick<
     Store,
     | 'addService'
@@ -48,8 +49,11 @@ class TenantServices implements Services {
   /** Those of no kind that there is, by the same key. */
   readonly #kindless = new Map<string, ServiceRecord>();
 
+  readonly #disk: DiskWatch;
+
   constructor(options: ServicesOptions) {
     this.#options = options;
+    this.#disk = new DiskWatch(options, () => this.#live.size + this.#kindless.size > 0);
   }
 
   async open(): Promise<void> {
@@ -58,6 +62,7 @@ class TenantServices implements Services {
       if (record.wanted === 'deleting') void this.#finishRemoval(record).catch(() => undefined);
       else void live?.keep();
     }
+    this.#disk.open();
   }
 
   async create(record: ServiceRecord, max: number): Promise<ServiceStatus> {
@@ -135,6 +140,10 @@ class TenantServices implements Services {
     return counts;
   }
 
+  disk(): { readonly all: number; readonly largest: number } {
+    return this.#disk.total;
+  }
+
   async secretsOf(tenant: TenantId): Promise<Readonly<Record<string, string>>> {
     const records = await this.#options.store.listServices(tenant);
     const secrets = records.map((record) => {
@@ -146,6 +155,7 @@ class TenantServices implements Services {
   }
 
   async close(): Promise<void> {
+    this.#disk.close();
     const ends = await Promise.allSettled([...this.#live.values()].map((live) => live.close()));
     const errors = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
     if (errors.length > 0) throw new AggregateError(errors, `${errors.length} services were not ended`);
@@ -161,7 +171,8 @@ class TenantServices implements Services {
       log.warn({ tenant, service: name, kind }, 'the kind of a service is not in the settings any more');
       return null;
     }
-    const parts = { ...this.#options, turns: this.#turns, definition, tenant: () => this.#tenantOf(tenant) };
+    const own = { tenant: () => this.#tenantOf(tenant), diskBytes: () => this.#disk.of(record.volume) };
+    const parts = { ...this.#options, turns: this.#turns, definition, ...own };
     const live = new LiveService(parts, record);
     this.#live.set(keyOf(record), live);
     return live;
@@ -176,7 +187,8 @@ class TenantServices implements Services {
     const live = this.#live.get(keyOf(record));
     if (live !== undefined) return live.status;
     const state = record.wanted === 'deleting' ? 'deleting' : 'failed';
-    return { record, state, reason: `there is no kind of service "${record.kind}" any more` };
+    const reason = `there is no kind of service "${record.kind}" any more`;
+    return { record, state, reason, diskBytes: this.#disk.of(record.volume) };
   }
 
   async #want(tenant: TenantId, name: ServiceName, wanted: 'running' | 'stopped'): Promise<LiveService> {

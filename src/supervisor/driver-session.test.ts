@@ -279,6 +279,8 @@ describe('sandboxes of a server', () => {
     }
     await client.removeVolume(spec.volume);
     expect(driver.removedVolumes).toEqual([spec.volume]);
+    driver.sizes = [{ volume: spec.volume, bytes: 5 }];
+    expect(await client.volumeSizes()).toEqual(driver.sizes);
     await client.destroy(made.id);
     expect(existsSync(made.channelDir)).toBe(false);
   });

@@ -142,6 +142,8 @@ export class DriverSession {
         return await this.#startService(request);
       case 'removeVolume':
         return await driver.removeVolume(request.volume);
+      case 'volumeSizes':
+        return await driver.volumeSizes();
       case 'update':
         return await driver.update(request.id, request.limits);
       case 'freeze':

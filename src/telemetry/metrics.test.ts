@@ -61,6 +61,7 @@ it('shows each kind of event under its name, once however often it is asked', as
   metrics.logDropped(3, 900);
   metrics.watchSandboxes(() => ({ blank: 4, starting: 1, claimed: 2, frozen: 1, inFlight: 9, waiting: 5 }));
   metrics.watchServices(() => ({ starting: 1, running: 6, stopped: 2, failed: 3, deleting: 0 }));
+  metrics.watchServiceDisk(() => ({ all: 9_000, largest: 5_000 }));
   metrics.serviceStarted(700);
   metrics.serviceStartFailed();
   metrics.serviceEnded();
@@ -91,6 +92,8 @@ it('shows each kind of event under its name, once however often it is asked', as
     'berth_services{state="running"} 6',
     'berth_services{state="failed"} 3',
     'berth_services{state="deleting"} 0',
+    'berth_service_disk_bytes{of="all"} 9000',
+    'berth_service_disk_bytes{of="largest"} 5000',
     'berth_service_start_seconds_sum 0.7',
     'berth_service_start_failures_total 1',
     'berth_service_ends_total 1',

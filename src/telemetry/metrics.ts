@@ -57,6 +57,8 @@ export interface Metrics {
   servicePaused(): void;
   /** As `watchSandboxes`. */
   watchServices(read: () => ServiceGauges): void;
+  /** As `watchSandboxes`; bytes. */
+  watchServiceDisk(read: () => { readonly all: number; readonly largest: number }): void;
   /** The text that Prometheus scrapes. */
   render(): Promise<string>;
   /** Of what `render` gives. */
@@ -154,6 +156,11 @@ export const metricDefinitions = {
     type: 'gauge',
     labels: ['state'],
     says: 'services of tenants now: running, starting, stopped, failed (shall run, is tried again), deleting',
+  },
+  berth_service_disk_bytes: {
+    type: 'gauge',
+    labels: ['of'],
+    says: 'what services keep on the engine’s disk, as seen last: all together, the largest one',
   },
   berth_service_start_seconds: {
     type: 'histogram',

@@ -50,6 +50,7 @@ class PrometheusMetrics implements Metrics {
   readonly #servicePauses = new TallyCounter('berth_service_pauses_total', this.#registry);
   #readSandboxes = (): SandboxGauges => none;
   #readServices = (): ServiceGauges => noServices;
+  #readServiceDisk = (): Readonly<Record<'all' | 'largest', number>> => ({ all: 0, largest: 0 });
   #readEgress = (): number => 0;
 
   constructor(withProcess: boolean) {
@@ -59,6 +60,7 @@ class PrometheusMetrics implements Metrics {
       return { blank, starting, claimed };
     });
     readGauge('berth_services', this.#registry, () => ({ ...this.#readServices() }));
+    readGauge('berth_service_disk_bytes', this.#registry, () => this.#readServiceDisk());
     readGauge('berth_egress_open', this.#registry, () => this.#readEgress());
     readGauge('berth_sandboxes_frozen', this.#registry, () => this.#readSandboxes().frozen);
     readGauge('berth_invocations_in_flight', this.#registry, () => this.#readSandboxes().inFlight);
@@ -145,6 +147,10 @@ class PrometheusMetrics implements Metrics {
 
   watchServices(read: () => ServiceGauges): void {
     this.#readServices = read;
+  }
+
+  watchServiceDisk(read: () => { readonly all: number; readonly largest: number }): void {
+    this.#readServiceDisk = read;
   }
 
   render(): Promise<string> {

@@ -39,6 +39,14 @@ const kinds = serviceKindsSchema.parse({
     stopSignal: 'SIGINT',
     url: 'x:{port}',
   },
+  much: {
+    image: currentTagOf(ownNodeMajor),
+    port: PORT,
+    dataPath: '/data',
+    command: ['-e', `require('fs').writeFileSync('/data/much', Buffer.alloc(${3 * MiB})); ${program}`],
+    stopSignal: 'SIGINT',
+    url: 'x:{port}',
+  },
   nothing: { image: 'berth-no-such-image:1', port: 1, dataPath: '/data', url: 'x:{port}' },
 });
 export interface ServiceEngine {
@@ -132,6 +140,21 @@ export function describeServices({ host, runtime }: ServiceEngine): void {
     await driver.removeVolume(volume);
     await driver.removeVolume(volume);
     expect(await (await start()).say()).toBe('start ');
+  });
+
+  test('what each keeps is told in bytes, of this installation alone', async () => {
+    const first = await start();
+    expect(await first.say()).toBe('start ');
+    const other = volumeIdSchema.parse(`v${'y'.repeat(20)}`);
+    const second = await start({ volume: other, kind: 'much' });
+    await second.say();
+    const sizes = new Map((await driver.volumeSizes()).map(({ volume: name, bytes }) => [name, bytes]));
+    expect([...sizes.keys()].sort()).toEqual([volume, other].sort());
+    expect(sizes.get(volume)).toBeLessThan(MiB);
+    expect(sizes.get(other)).toBeGreaterThanOrEqual(3 * MiB);
+    await driver.destroy(second.id);
+    // Not looked for anew within a minute, and as much when it does not run.
+    expect(await driver.volumeSizes()).toHaveLength(2);
   });
 
   test('a volume is in one container at a time, and has a user of its own', async () => {

@@ -268,6 +268,7 @@ export function describeDriver(driver: DriverUnderTest): void {
       await expect(started).rejects.toMatchObject({ code });
       await world.driver.removeVolume(volume);
       expect(await world.driver.usage(id)).toBeNull();
+      expect(await world.driver.volumeSizes()).toEqual([]);
       // The operator is told, too.
       world.warnings.splice(0);
     });

@@ -24,6 +24,7 @@ interface Service {
   readonly host: string;
   readonly port: number;
   readonly secrets: string[];
+  readonly diskBytes: number | null;
 }
 interface Answer {
   readonly value?: unknown;
@@ -206,6 +207,8 @@ for (const { runtime, channel } of variants) {
 
     it('survive a restart of the platform, and a kill: the same data, the same password', async () => {
       const before = await secretsOf('acme');
+      const kept = async (): Promise<(number | null)[]> =>
+        (await list('acme')).map(({ diskBytes }) => diskBytes);
       for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
         await platform.end(signal);
         if (signal === 'SIGTERM') expect(await containers('redis')).toEqual([]);
@@ -219,6 +222,12 @@ for (const { runtime, channel } of variants) {
           }, PATIENCE_MS);
         }
       }
+      await eventually(async () => {
+        const [postgres, ownRedis] = await kept();
+        expect(postgres).toBeGreaterThan(MiB);
+        expect(ownRedis).not.toBeNull();
+      }, PATIENCE_MS);
+      expect(await platform.metric('berth_service_disk_bytes')).toBeGreaterThan(2 * MiB);
     });
 
     it('rest while their tenant is suspended', async () => {

@@ -25,6 +25,7 @@ it('one is made, shown without its password, stopped, started and deleted', asyn
     port: 6379,
     secrets: ['MY_CACHE_URL', 'MY_CACHE_HOST', 'MY_CACHE_PORT', 'MY_CACHE_PASSWORD'],
     memoryBytes: 100 * MiB,
+    diskBytes: null,
     createdAt: expect.any(Number),
   });
   const [status] = world.services.all.values();

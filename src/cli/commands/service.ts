@@ -96,18 +96,21 @@ function createdText({ output }: Session, { name, kind, state, host, port, secre
 
 async function listServices(session: Session): Promise<void> {
   const services = await (await session.tenant()).services();
-  const rows = services.map(({ name, kind, state, reason, host, port, memoryBytes, createdAt }) => [
-    name,
-    kind,
-    reason === null ? state : `${state}: ${reason}`,
-    port === null ? host : `${host}:${port}`,
-    sizeOf(memoryBytes),
-    when(createdAt),
-  ]);
+  const rows = services.map(
+    ({ name, kind, state, reason, host, port, memoryBytes, diskBytes, createdAt }) => [
+      name,
+      kind,
+      reason === null ? state : `${state}: ${reason}`,
+      port === null ? host : `${host}:${port}`,
+      sizeOf(memoryBytes),
+      diskBytes === null ? '-' : sizeOf(diskBytes),
+      when(createdAt),
+    ],
+  );
   session.output.result(
     services,
     session.output.table(
-      ['service', 'kind', 'state', 'address', 'memory', 'made'],
+      ['service', 'kind', 'state', 'address', 'memory', 'disk', 'made'],
       rows,
       'There is no service.',
     ),

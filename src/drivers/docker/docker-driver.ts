@@ -12,6 +12,7 @@ import type {
   SandboxUsage,
   ServiceSpec,
   StackFrame,
+  VolumeSize,
 } from '../driver.ts';
 import { type Holding, HoldingBook, later, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { identityOf } from '../process-identity.ts';
@@ -128,6 +129,10 @@ class DockerDriver implements Driver {
 
   async removeVolume(volume: VolumeId): Promise<void> {
     await this.#services.removeVolume(volume, await this.#prepare());
+  }
+
+  async volumeSizes(): Promise<readonly VolumeSize[]> {
+    return await this.#services.volumeSizes(await this.#prepare());
   }
 
   async update(id: SandboxId, limits: SandboxLimits): Promise<void> {

@@ -1,7 +1,7 @@
 /** What services of a Docker driver stand on: definitions, images, volumes. Prepared at the first of them. */
 import { BerthError } from '../../contracts/errors.ts';
 import type { VolumeId } from '../../contracts/ids.ts';
-import type { ServiceSpec } from '../driver.ts';
+import type { ServiceSpec, VolumeSize } from '../driver.ts';
 import { ownNodeMajor } from '../facts.ts';
 import { currentTagOf } from '../image/sandbox-image.ts';
 import { identityOf } from '../process-identity.ts';
@@ -51,6 +51,10 @@ export class ServiceGround {
 
   removeVolume(volume: VolumeId, ground: DockerGround): Promise<void> {
     return this.#volumesOn(ground).remove(volume);
+  }
+
+  volumeSizes(ground: DockerGround): Promise<readonly VolumeSize[]> {
+    return this.#volumesOn(ground).sizes();
   }
 
   /** What services keep stays. @throws EngineError */

@@ -1,5 +1,6 @@
 /** The volumes of services: what each keeps, with the user that it belongs to, and the one that holds the keeper. */
-import type { VolumeId } from '../../contracts/ids.ts';
+import { type VolumeId, volumeIdSchema } from '../../contracts/ids.ts';
+import type { VolumeSize } from '../driver.ts';
 import type { DriverLog } from '../driver-log.ts';
 import { identityOf } from '../process-identity.ts';
 import type { UidRange } from '../uid-pool.ts';
@@ -9,6 +10,7 @@ import type { KeeperFiles } from './keeper-files.ts';
 
 /** Labels of a volume besides the instance's. */
 const volumeLabels = { uid: 'berth.uid', keeper: 'berth.keeper' } as const;
+const SIZES_KEPT_MS = 60_000;
 const OWNER_MODE = 0o700;
 
 export interface ServiceVolumesOptions {
@@ -36,6 +38,8 @@ export class ServiceVolumes {
   #last: Promise<unknown> = Promise.resolve();
   #keeper: { readonly hash: string; readonly name: Promise<string> } | null = null;
 
+  #sizes: { readonly at: number; readonly sizes: Promise<readonly VolumeSize[]> } | null = null;
+
   constructor(options: ServiceVolumesOptions) {
     this.#options = options;
   }
@@ -49,6 +53,16 @@ export class ServiceVolumes {
 
   remove(volume: VolumeId): Promise<void> {
     return this.#options.volumes.remove(this.#nameOf(volume));
+  }
+
+  /** Of this installation's volumes. Asked again within a minute, or while it looks, it answers the same. */
+  sizes(): Promise<readonly VolumeSize[]> {
+    const present = this.#sizes;
+    if (present !== null && performance.now() - present.at < SIZES_KEPT_MS) return present.sizes;
+    const sizes = this.#lookAtSizes();
+    this.#sizes = { at: performance.now(), sizes };
+    sizes.catch(() => (this.#sizes = null));
+    return sizes;
   }
 
   /** @returns the name of the volume that holds these files. Written at the first use after each start. */
@@ -76,8 +90,17 @@ export class ServiceVolumes {
     return { image, labels: ownerLabels({ instance, platform: identityOf(process.pid)! }) };
   }
 
-  #nameOf(volume: VolumeId): string {
+  #nameOf(volume: VolumeId | ''): string {
     return `berth-${this.#options.instance}-${volume}`;
+  }
+
+  async #lookAtSizes(): Promise<readonly VolumeSize[]> {
+    const prefix = this.#nameOf('');
+    const sized = [...(await this.#options.volumes.sizes())];
+    return sized.flatMap(([name, bytes]) => {
+      const volume = volumeIdSchema.safeParse(name.slice(prefix.length));
+      return name.startsWith(prefix) && volume.success ? [{ volume: volume.data, bytes }] : [];
+    });
   }
 
   async #data(volume: VolumeId): Promise<DataVolume> {

@@ -11,6 +11,7 @@ import type {
   SandboxSpec,
   SandboxUsage,
   StackFrame,
+  VolumeSize,
 } from '../driver.ts';
 import { type Holding, HoldingBook, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { locateFrames } from '../locate/locator.ts';
@@ -142,6 +143,10 @@ class JailDriver implements Driver {
 
   removeVolume(): Promise<void> {
     return Promise.resolve();
+  }
+
+  volumeSizes(): Promise<readonly VolumeSize[]> {
+    return Promise.resolve([]);
   }
 
   async recover(): Promise<readonly SandboxId[]> {

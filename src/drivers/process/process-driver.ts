@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { SandboxId } from '../../contracts/ids.ts';
 import { removeTree } from '../../kernel/tree-removal.ts';
 import { type Driver, type DriverFacts, isolations } from '../driver.ts';
-import type { SandboxExit, SandboxSpec, SandboxUsage, StackFrame } from '../driver.ts';
+import type { SandboxExit, SandboxSpec, SandboxUsage, StackFrame, VolumeSize } from '../driver.ts';
 import { ownNodeVersion } from '../facts.ts';
 import { type Holding, HoldingBook, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { noServices } from '../no-services.ts';
@@ -108,6 +108,10 @@ class ProcessDriver implements Driver {
 
   removeVolume(): Promise<void> {
     return Promise.resolve();
+  }
+
+  volumeSizes(): Promise<readonly VolumeSize[]> {
+    return Promise.resolve([]);
   }
 
   async recover(): Promise<readonly SandboxId[]> {

@@ -17,6 +17,7 @@ import type {
   SandboxUsage,
   ServiceSpec,
   StackFrame,
+  VolumeSize,
 } from '../driver.ts';
 import { MessageReader, MessageWriter, ProtocolBreach } from './message-stream.ts';
 import {
@@ -103,6 +104,10 @@ class RemoteDriver implements Driver {
 
   async removeVolume(volume: VolumeId): Promise<void> {
     await this.#ask('removeVolume', { volume });
+  }
+
+  volumeSizes(): Promise<readonly VolumeSize[]> {
+    return this.#ask('volumeSizes');
   }
 
   async #start(verb: 'create' | 'startService', facts: Facts, signal: AbortSignal): Promise<void> {

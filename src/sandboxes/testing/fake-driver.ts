@@ -13,6 +13,7 @@ import type {
   SandboxUsage,
   ServiceSpec,
   StackFrame,
+  VolumeSize,
 } from '../../drivers/driver.ts';
 import { factsOf } from '../../drivers/testing/facts.ts';
 
@@ -51,6 +52,7 @@ export class FakeDriver implements Driver {
 
   readonly services: ServiceSpec[] = [];
   readonly removedVolumes: VolumeId[] = [];
+  sizes: readonly VolumeSize[] = [];
   /** Limits that its sandboxes keep for life. */
   fixedLimits: readonly (keyof SandboxLimits)[] = [];
   refreshed = 0;
@@ -72,6 +74,10 @@ export class FakeDriver implements Driver {
   removeVolume(volume: VolumeId): Promise<void> {
     this.removedVolumes.push(volume);
     return Promise.resolve();
+  }
+
+  volumeSizes(): Promise<readonly VolumeSize[]> {
+    return Promise.resolve(this.sizes);
   }
 
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {

@@ -62,6 +62,10 @@ export class FakeServices implements Services {
     return counts;
   }
 
+  disk(): { readonly all: number; readonly largest: number } {
+    return { all: 0, largest: 0 };
+  }
+
   secretsOf(): Promise<Readonly<Record<string, string>>> {
     return Promise.resolve({});
   }
@@ -71,7 +75,7 @@ export class FakeServices implements Services {
   }
 
   #set(record: ServiceRecord, state: ServiceStatus['state']): ServiceStatus {
-    const status = { record, state, reason: null };
+    const status = { record, state, reason: null, diskBytes: null };
     this.all.set(`${record.tenant}/${record.name}`, status);
     return status;
   }

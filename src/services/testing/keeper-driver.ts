@@ -3,14 +3,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
-import type { Driver, ServiceSpec } from '../../drivers/driver.ts';
+import type { Driver, ServiceSpec, VolumeSize } from '../../drivers/driver.ts';
 
-export type ServiceDriver = Pick<Driver, 'startService' | 'destroy' | 'removeVolume'>;
+export type ServiceDriver = Pick<Driver, 'startService' | 'destroy' | 'removeVolume' | 'volumeSizes'>;
 
 export class KeeperDriver implements ServiceDriver {
   readonly started: ServiceSpec[] = [];
   readonly live = new Map<SandboxId, ChildProcess>();
   readonly removedVolumes: VolumeId[] = [];
+  sizes: readonly VolumeSize[] = [];
   /** Why no service can be made, while it is set. */
   problem: BerthError | null = null;
   /** Of the next ones; told the port by its last argument. */
@@ -47,5 +48,9 @@ export class KeeperDriver implements ServiceDriver {
   removeVolume(volume: VolumeId): Promise<void> {
     this.removedVolumes.push(volume);
     return Promise.resolve();
+  }
+
+  volumeSizes(): Promise<readonly VolumeSize[]> {
+    return Promise.resolve(this.sizes);
   }
 }
