@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isPublicAddress, kindOfAddress, parseAddress } from './ip-address.ts';
+import { isPublicAddress, kindOfAddress, parseAddress, parseReverseName } from './ip-address.ts';
 
 describe('an address', () => {
   it('of the internet is public', () => {
@@ -155,5 +155,25 @@ describe('reading an address', () => {
         },
       ),
     );
+  });
+});
+
+describe('names in the DNS of addresses', () => {
+  it.each([
+    ['1.0.0.10.in-addr.arpa', '10.0.0.1'],
+    ['254.169.in-addr.arpa', '169.254.0.0'],
+    ['1.0-25.2.0.192.in-addr.arpa', '192.0.2.0'],
+    ['5.4.3.2.1.in-addr.arpa', '1.2.3.4'],
+    ['999.10.in-addr.arpa', '10.0.0.0'],
+    ['in-addr.arpa', '0.0.0.0'],
+    [`1.${'0.'.repeat(30)}f.ip6.arpa`, 'f000::1'],
+    ['0.0.d.f.ip6.arpa', 'fd00::'],
+    ['ip6.arpa', '::'],
+  ])('%s is about %s', (name, address) => {
+    expect(parseReverseName(name)?.address).toBe(address);
+  });
+
+  it.each(['a.test', 'in-addr.arpa.test', '1.0.0.10.xin-addr.arpa', 'arpa'])('%s is about none', (name) => {
+    expect(parseReverseName(name)).toBeNull();
   });
 });

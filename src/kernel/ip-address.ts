@@ -112,6 +112,27 @@ function mappedAddress(text: string): string | null {
   return dotted(Number.parseInt(high, 16) * 0x1_0000 + Number.parseInt(low, 16));
 }
 
+/**
+ * What a name in the DNS of addresses (RFC 1035, 3.5; RFC 3596, 2.5) is about.
+ * @returns the address, or the first one of a zone; null for any other name
+ */
+export function parseReverseName(name: string): IpAddress | null {
+  const [, path = '', zone] = /^(?:(.+)\.)?(in-addr|ip6)\.arpa$/.exec(name) ?? [];
+  if (zone === undefined) return null;
+  const labels = path.split('.').reverse();
+  if (zone === 'in-addr')
+    return { address: filled(labels, /^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/, 4).join('.'), family: 4 };
+  const digits = filled(labels, /^[0-9a-f]$/, 32).join('');
+  return parse6(digits.match(/.{4}/g)!.join(':'));
+}
+
+/** As many labels as fit, from the root on, and zeros for the rest: below an address there may be other names (RFC 2317). */
+function filled(labels: readonly string[], fits: RegExp, count: number): string[] {
+  const end = labels.findIndex((label) => !fits.test(label));
+  const taken = labels.slice(0, end === -1 ? count : Math.min(end, count));
+  return [...taken, ...Array.from({ length: count - taken.length }, () => '0')];
+}
+
 const PART = /^(?:0x[0-9a-f]*|\d+)$/i;
 const MAX_4 = 0xffff_ffff;
 const MAX_PARTS = 4;

@@ -6,12 +6,13 @@ export type Answer = {
   readonly a?: readonly string[];
   readonly txt?: string;
   readonly mx?: string;
+  readonly ptr?: string;
   /** The bytes of the record (RFC 6698, 2.1). */
   readonly tlsa?: readonly number[];
 };
 
 const HEADER_BYTES = 12;
-const types = { a: 1, mx: 15, txt: 16, tlsa: 52 } as const;
+const types = { a: 1, ptr: 12, mx: 15, txt: 16, tlsa: 52, any: 255 } as const;
 const NO_SUCH_NAME = 3;
 const TTL_S = 1;
 
@@ -72,7 +73,11 @@ function readName(message: Buffer): { readonly name: string; readonly end: numbe
   return { name: labels.join('.').toLowerCase(), end: at + 1 };
 }
 
-function recordsOf({ a, txt, mx, tlsa }: Answer, type: number): Buffer[] {
+function recordsOf(answer: Answer, type: number): Buffer[] {
+  if (type === types.any)
+    return Object.values(types).flatMap((one) => (one === type ? [] : recordsOf(answer, one)));
+  const { a, txt, mx, tlsa, ptr } = answer;
+  if (type === types.ptr && ptr !== undefined) return [record(type, nameBytes(ptr))];
   if (type === types.a)
     return (a ?? []).map((address) => record(type, Buffer.from(address.split('.').map(Number))));
   if (type === types.txt && txt !== undefined)

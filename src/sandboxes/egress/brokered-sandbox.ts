@@ -4,7 +4,7 @@ import { isHostName } from '../../contracts/egress.ts';
 import { functionNameSchema } from '../../contracts/ids.ts';
 import { SERVICE_SUFFIX } from '../../contracts/services.ts';
 import { cleanText } from '../../kernel/clean-text.ts';
-import { type IpAddress, kindOfAddress, parseAddress } from '../../kernel/ip-address.ts';
+import { type IpAddress, kindOfAddress, parseAddress, parseReverseName } from '../../kernel/ip-address.ts';
 import { Connection } from './connection.ts';
 import { DenialLog } from './denial-log.ts';
 import {
@@ -169,11 +169,26 @@ export class BrokeredSandbox implements SandboxEgress {
     this.#checkName(name, null);
     if (type === 'address')
       return { result: this.#answer(name, await within(signal, resolver.addresses(name, family))) };
+    // What an address is called is told where the address may be connected to, in whatever form it is asked.
+    const about = parseReverseName(name);
+    if (about !== null) this.#filter([about], { names: [], port: null });
     const { result, ttls } = await within(signal, resolver.records(name, type));
+    if (type === 'ANY') return { result: this.#withoutRefused(name, result) };
     if (type !== 'A' && type !== 'AAAA') return { result };
     const parsed = (result as string[]).flatMap((text) => parseAddress(text) ?? []);
     const answer = this.#answer(name, parsed);
     return { result: answer, ttls: answer.map((_, index) => ttls?.[index] ?? 0) };
+  }
+
+  /** Records of all types, without the addresses that may not be connected to. */
+  #withoutRefused(name: string, records: unknown): readonly unknown[] {
+    const all = (Array.isArray(records) ? records : []).map((record: { readonly address?: unknown }) => ({
+      record,
+      address: typeof record.address === 'string' ? parseAddress(record.address) : null,
+    }));
+    const addresses = all.flatMap(({ address }) => address ?? []);
+    const allowed = new Set(this.#filter(addresses, { names: [name], port: null }));
+    return all.filter(({ address }) => address === null || allowed.has(address)).map(({ record }) => record);
   }
 
   /** Tells only addresses that may be connected to, and remembers that this name led to them. */

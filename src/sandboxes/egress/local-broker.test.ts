@@ -23,6 +23,8 @@ const never = new AbortController().signal;
 let clock: FakeClock;
 let broker: EgressBroker;
 let names: Map<string, string[]>;
+/** What the DNS has of other types. */
+let records: unknown[] | null;
 let asked: string[];
 let dialled: DialOptions[];
 let log: string[];
@@ -37,6 +39,7 @@ let failStore: boolean;
 beforeEach(() => {
   clock = new FakeClock();
   names = new Map([['a.test', ['93.184.215.14']]]);
+  records = null;
   [asked, dialled, log, events, usage, internal] = [[], [], [], [], [], []];
   policy = 'public';
   limits = defaultLimits;
@@ -53,7 +56,7 @@ beforeEach(() => {
         asked.push(name);
         return Promise.resolve((names.get(name) ?? []).map((text) => parseAddress(text)!));
       },
-      records: (name) => Promise.resolve({ result: names.get(name) ?? [] }),
+      records: (name) => Promise.resolve({ result: records ?? names.get(name) ?? [] }),
     },
     connectInternal(call) {
       internal.push(call);
@@ -231,6 +234,23 @@ describe('looking up', () => {
     const inner = sandbox().lookup({ name: 'inner.test', type: 'address', family: 0 }, never);
     expect(await failure(inner)).toBe('EACCES: 10.0.0.1: it is a private address');
     expect(log.at(-1)).toBe('egress: look-up of inner.test refused: 10.0.0.1: it is a private address');
+  });
+
+  it('tells no others in records of any type, nor by the names that they have in the DNS', async () => {
+    const text = { type: 'TXT', entries: ['hello'] };
+    const found = { type: 'A', address: '93.184.215.14', ttl: 1 };
+    records = [{ type: 'A', address: '10.0.0.1', ttl: 1 }, text, found, { type: 'AAAA', address: 'fd00::1' }];
+    const any = async () => sandbox().lookup({ name: 'a.test', type: 'ANY', family: 0 }, never);
+    expect((await any()).result).toEqual([text, found]);
+    records = [text];
+    expect((await any()).result).toEqual([text]);
+    records = [{ type: 'AAAA', address: 'fd00::1', ttl: 1 }];
+    expect(await failure(any())).toBe('EACCES: fd00::1: it is a unique local address');
+    for (const name of ['1.0.0.10.in-addr.arpa', 'b._dns-sd._udp.0.0.16.172.in-addr.arpa', '8.e.f.ip6.arpa'])
+      for (const type of ['PTR', 'ANY', 'TXT'] as const)
+        expect(await failure(sandbox().lookup({ name, type, family: 0 }, never)), name).toMatch(/^EACCES/);
+    const open = sandbox().lookup({ name: '14.215.184.93.in-addr.arpa', type: 'PTR', family: 0 }, never);
+    expect((await open).result).toEqual(records);
   });
 
   it('is under the policy as well: no names leave by way of the DNS', async () => {
