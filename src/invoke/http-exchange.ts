@@ -7,14 +7,14 @@ import { tooLarge } from './exchange-errors.ts';
 import { declaredBodyBytes, forwardRequest } from './request-head.ts';
 import { type CheckedHead, checkResponseHead, lengthMismatch, lengthToSay } from './response-head.ts';
 import { Upload, type UploadOwner } from './upload.ts';
-import { writeOut } from './write-out.ts';
+import { type BodyOwner, writeOut } from './write-out.ts';
 
 const NOTHING = Buffer.alloc(0);
 const TEXT_BYTES = 8 * 1024;
 /** A request that comes back more often goes in circles. */
 const MAX_HOPS = 8;
 
-export class HttpExchange extends Exchange implements InvocationEvents, UploadOwner {
+export class HttpExchange extends Exchange implements InvocationEvents, UploadOwner, BodyOwner {
   #head: RequestHead | null = null;
   #bodyBytes = 0;
   /** of the Content-Length that the function declared; -1: it did not */
@@ -185,9 +185,13 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
 
   #pass(chunk: Buffer): void {
     this.responseBytes += chunk.length;
-    if (writeOut(this.response, chunk)) this.handle?.consumed(chunk.length);
-    else if (this.pace.hold(chunk.length, this.response.socket))
-      this.response.on('drain', () => this.drained());
+    const { length } = chunk;
+    if (writeOut(this.response, chunk, this)) return;
+    if (this.pace.hold(length, this.response.socket)) this.response.on('drain', () => this.drained());
+  }
+
+  taken(bytes: number): void {
+    this.handle?.consumed(bytes);
   }
 
   protected drained(): void {

@@ -60,8 +60,11 @@ export class UpgradeExchange extends HttpExchange {
     if (isEnd) {
       this.phase = 'responded';
       this.#socket.end(chunk);
-    } else if (writeOut(this.#socket, chunk)) this.handle?.consumed(chunk.length);
-    else this.pace.hold(chunk.length, this.#socket instanceof Socket ? this.#socket : null);
+      return;
+    }
+    const { length } = chunk;
+    if (!writeOut(this.#socket, chunk, this))
+      this.pace.hold(length, this.#socket instanceof Socket ? this.#socket : null);
   }
 
   protected override answer(error: BerthError, tellTimes: number): void {

@@ -1,12 +1,46 @@
-/** Hostile code, case 23: what a tenant who has read the broker tries against it. */
+/** Hostile code, cases 23, 24 and 42: what a tenant who has read the broker tries against it. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
 import { NameServer } from '../support/name-server.ts';
+import { eventually } from '../support/platform.ts';
 import { Arena } from './arena.ts';
+import { channelAttack } from './channel-attack.ts';
 
 const dns = await NameServer.start();
+/** Takes connections, and never reads from them. */
+const deaf = createServer((socket) => void socket.on('error', () => socket.destroy()).pause());
+await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve));
+const deafPort = (deaf.address() as AddressInfo).port;
+dns.names.set('deaf.test', { a: ['127.0.0.1'] });
 
-const arena = Arena.prepare({}, { BERTH_EGRESS_DNS: dns.address });
-afterAll(() => dns.close());
+const arena = Arena.prepare(
+  { wallMs: 15_000, blockedMs: 10_000 },
+  { BERTH_EGRESS_DNS: dns.address, BERTH_EGRESS_ALLOW: `127.0.0.1:${deafPort}` },
+);
+afterAll(() => {
+  dns.close();
+  deaf.close();
+});
+
+const MiB = 1024 * 1024;
+
+function resident(): number {
+  const status = readFileSync(`/proc/${arena.platform.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024;
+}
+
+const OPEN = `frame(16, 0, number, Buffer.from(JSON.stringify({ host: 'deaf.test', port: ${deafPort}, family: 0, invocation: 0 })))`;
+const ASK = `frame(21, 0, number, Buffer.from('{"name":"a","type":"A","family":0}'))`;
+
+/** How much the server grows while `attack` goes on, at most. */
+async function growth(attack: () => Promise<unknown>): Promise<number> {
+  const before = resident();
+  let most = before;
+  const watch = setInterval(() => (most = Math.max(most, resident())), 20);
+  await attack().finally(() => clearInterval(watch));
+  return Math.max(most, resident()) - before;
+}
 
 describe('23: the DNS, asked in other ways', () => {
   it('tells no private address in records of all types, and no name of one', async () => {
@@ -33,5 +67,121 @@ describe('23: the DNS, asked in other ways', () => {
     expect(seen['both']).toContain('93.184.215.14');
     expect(dns.asked).not.toContain('3.2.1.10.in-addr.arpa');
     await arena.logLine('questions', /^egress: look-up of 3\.2\.1\.10\.in-addr\.arpa refused: .*private/);
+  });
+});
+
+describe('24: connections that outlive their sandbox', () => {
+  it('to a server that does not read: they are closed soon after', async () => {
+    const inodes = (): number =>
+      readdirSync(`/proc/${arena.platform.pid}/fd`).filter((fd) => {
+        try {
+          return readlinkSync(`/proc/${arena.platform.pid}/fd/${fd}`).startsWith('socket:');
+        } catch {
+          return false;
+        }
+      }).length;
+    const before = inodes();
+    const { took } = await arena.result<{ took: number }>(
+      channelAttack(`
+        const net = require('node:net');
+        const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+        const attack = async () => {
+          let took = 0;
+          const probe = net.connect(${deafPort}, 'deaf.test');
+          const fill = () => probe.write(Buffer.alloc(16_384), () => { took += 16_384; fill(); });
+          fill();
+          await wait(1_500);
+          const numbers = Array.from({ length: 20 }, (_, index) => 1_000 + index);
+          for (const number of numbers) say(${OPEN});
+          await wait(500);
+          // As much as the kernel takes and then a little, with an end, so that it has to be delivered.
+          for (let left = took - 65_536; left > 0; left -= 32_768) {
+            for (const number of numbers) say(frame(18, 0, number, Buffer.alloc(Math.min(left, 32_768))));
+            await wait(20);
+          }
+          for (const number of numbers) say(Buffer.concat([frame(18, 1, number), frame(20, 0, number)]));
+          probe.destroy();
+          return { took };
+        };
+        attack().then((result) => cb(null, result), cb);`),
+      'leaver',
+    );
+    expect(took).toBeGreaterThan(65_536);
+    expect(await arena.platform.metric('berth_egress_open')).toBe(20);
+    await arena.platform.must('DELETE', '/v1/tenants/attacker/functions/leaver');
+    await eventually(async () => {
+      expect(await arena.platform.metric('berth_egress_open')).toBe(0);
+      expect(inodes()).toBeLessThan(before + 10);
+    });
+  });
+});
+
+describe('42: what is in order, and too much of it', () => {
+  it('questions whose answers nobody reads, after the response: the server fills no memory', async () => {
+    await arena.deploy(
+      'asker',
+      channelAttack(`
+        cb(null, 1);
+        setTimeout(() => {
+          let number = 0;
+          const end = Date.now() + 8_000;
+          while (Date.now() < end) say(Buffer.concat(Array.from({ length: 1500 }, () => (number++, ${ASK}))));
+        }, 50);`),
+    );
+    const grown = await growth(async () => {
+      await arena.platform.call('attacker', 'asker');
+      const until = Date.now() + 6_000;
+      while (Date.now() < until) await arena.serveVictim();
+    });
+    expect(grown / MiB).toBeLessThan(64);
+  });
+
+  it('a body in pieces of one byte, to callers that do not read', async () => {
+    await arena.deploy(
+      'crumbs',
+      channelAttack(`
+        const number = (globalThis.calls = (globalThis.calls ?? 0) + 1);
+        const piece = Buffer.concat(Array.from({ length: 1000 }, () => frame(Data, 0, number, Buffer.from('x'))));
+        say(Buffer.concat([frame(Response, 0, number, head(200, [])), frame(Data, 0, number, Buffer.alloc(65536)), frame(Data, 0, number, Buffer.alloc(65536))]));
+        let said = 0;
+        const more = () => { for (let n = 0; n < 25; n++) say(piece); if (++said < 4) setTimeout(more, 5); else globalThis.done = (globalThis.done ?? 0) + 1; };
+        setTimeout(more, 300);`),
+    );
+    const grown = await growth(async () => {
+      const callers = Array.from({ length: 30 }, () => {
+        const socket = connect(arena.platform.port, '127.0.0.1').pause();
+        socket.on('error', () => undefined);
+        socket.write('GET /run/attacker/crumbs HTTP/1.1\r\nHost: a.test\r\n\r\n');
+        return socket;
+      });
+      const until = Date.now() + 5_000;
+      while (Date.now() < until) await arena.serveVictim();
+      for (const socket of callers) socket.destroy();
+    });
+    expect(grown / MiB).toBeLessThan(128);
+  });
+
+  it('bytes one by one, to a server that does not read: others are served in time', async () => {
+    await arena.deploy(
+      'dripper',
+      channelAttack(`
+        const numbers = Array.from({ length: 40 }, (_, index) => index + 1);
+        for (const number of numbers) say(${OPEN});
+        const piece = (number) => Buffer.concat(Array.from({ length: 1000 }, () => frame(18, 0, number, Buffer.from('x'))));
+        setTimeout(() => { for (const number of numbers) for (let n = 0; n < 125; n++) say(piece(number)); cb(null, 1); }, 2_000);`),
+    );
+    const over = new AbortController();
+    let slowestMs = 0;
+    const grown = await growth(async () => {
+      const attack = arena.platform.call('attacker', 'dripper').finally(() => over.abort());
+      while (!over.signal.aborted) {
+        const asked = performance.now();
+        expect((await fetch(`${arena.platform.url}/healthz`)).status).toBe(200);
+        slowestMs = Math.max(slowestMs, performance.now() - asked);
+      }
+      expect((await attack).status).toBe(200);
+    });
+    expect(grown / MiB).toBeLessThan(64);
+    expect(slowestMs).toBeLessThan(1_500);
   });
 });

@@ -192,6 +192,25 @@ describe('a channel', () => {
     );
   });
 
+  it('gathers small pieces of a body until those before them are passed on', async () => {
+    hello();
+    const heard = invocationEvents();
+    const invocation = channel.open(REQUEST, heard);
+    await vi.waitFor(() => expect(frames).toHaveLength(1));
+    writer.send(FrameType.Response, 0, 1, encodeResponseHead({ status: 200, headers: [] }));
+    for (const text of 'abcd') writer.send(FrameType.Data, 0, 1, Buffer.from(text));
+    await vi.waitFor(() => expect(heard.onData).toHaveBeenCalledExactlyOnceWith(Buffer.from('a'), false));
+    await new Promise(setImmediate);
+    invocation.consumed(1);
+    expect(heard.onData).toHaveBeenLastCalledWith(Buffer.from('bcd'), false);
+    writer.send(FrameType.Data, 0, 1, Buffer.from('e'));
+    writer.send(FrameType.Data, FrameFlag.End | FrameFlag.Done, 1, Buffer.from('f'));
+    await vi.waitFor(() => expect(heard.onDone).toHaveBeenCalledOnce());
+    expect(Buffer.concat(heard.onData.mock.calls.map(([chunk]) => chunk as Buffer)).toString()).toBe(
+      'abcdef',
+    );
+  });
+
   it('after a cancel says nothing but done', async () => {
     hello();
     const heard = invocationEvents();

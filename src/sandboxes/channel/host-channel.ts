@@ -9,6 +9,7 @@ import {
   FrameFlag,
   FrameType,
   helloSchema,
+  INITIAL_WINDOW_BYTES,
   loadedSchema,
   LogLevel,
   type LogLevelName,
@@ -35,6 +36,10 @@ const FLOODED_FROM_SECONDS = 2;
 const LOG_DEBT_SECONDS = 3;
 /** How long a flooding sandbox is not read; short beside `blockedMs`, so its pongs still count. */
 const FLOOD_PAUSE_MS = 25;
+/** Each connection or question costs the host more than a line. */
+const EGRESS_PAUSE_MS = 100;
+/** Beyond what it has given credit for: a sandbox that asks and does not read the answers is not read either. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** Dropped lines are said at most this often. */
 const DROP_REPORT_MS = 1_000;
 const LOG_DROPPED_PAYLOAD_BYTES = 8;
@@ -175,7 +180,8 @@ class HostChannel implements Channel {
     } catch (error) {
       return this.#endBy(error);
     }
-    if (this.#log.owes(FLOODED_FROM_SECONDS) || this.#egress?.isFlooded === true) this.#pauseForFlood();
+    if (this.#egress?.isFlooded === true || this.#isUnread) this.#pause(EGRESS_PAUSE_MS);
+    else if (this.#log.owes(FLOODED_FROM_SECONDS)) this.#pause(FLOOD_PAUSE_MS);
     if (this.#log.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
   }
 
@@ -320,13 +326,21 @@ class HostChannel implements Channel {
     return invocation;
   }
 
-  #pauseForFlood(): void {
+  #pause(ms: number): void {
     if (this.#floodTimer !== null || this.#isClosed) return;
     this.#socket.pause();
     this.#floodTimer = setTimeout(() => {
       this.#floodTimer = null;
-      if (!this.#isClosed) this.#socket.resume();
-    }, FLOOD_PAUSE_MS);
+      if (this.#isUnread) this.#pause(ms);
+      else if (!this.#isClosed) this.#socket.resume();
+    }, ms);
+  }
+
+  /** Only egress is answered without credit. */
+  get #isUnread(): boolean {
+    if (this.#egress === null) return false;
+    const granted = this.#egress.windowBytes + this.#invocations.size * INITIAL_WINDOW_BYTES;
+    return this.#socket.writableLength > granted + MAX_UNREAD_BYTES;
   }
 
   readonly #reportDropped = (): void => {

@@ -102,6 +102,18 @@ describe('the protocol is broken by a sandbox that', () => {
     });
 });
 
+it('pieces of one byte wait as one for a remote that takes none, and an end behind them', async () => {
+  const remote = await host.connected();
+  remote.isHolding = true;
+  for (let sent = 0; sent < 1_000; sent++) host.say(FrameType.EgressData, 1, Buffer.of(sent & 0xff));
+  host.say(FrameType.EgressData, 1, Buffer.alloc(5_000));
+  for (let sent = 0; sent < 1_000; sent++) host.say(FrameType.EgressData, 1, Buffer.of(7));
+  host.say(FrameType.EgressData, 1, NONE, FrameFlag.End);
+  for (remote.isHolding = false; remote.held.length > 0; await settled()) remote.held.shift()!();
+  await vi.waitFor(() => expect(remote.hasEnded).toBe(true));
+  expect(remote.received.map(({ length }) => length)).toEqual([1, 999, 5_000, 1_000]);
+});
+
 it('a flood of opens makes the channel read in pauses', () => {
   for (let stream = 1; stream <= 2_001; stream++)
     host.say(FrameType.EgressLookup, stream, { name: 'a', type: 'A', family: 0 });

@@ -10,6 +10,7 @@ import {
 } from '../../contracts/frames.ts';
 import { MalformedFrame } from '../../kernel/frame-heads.ts';
 import type { FrameWriter } from '../../kernel/frame-writer.ts';
+import { SMALL_PIECE_BYTES, SmallPieces } from '../../kernel/small-pieces.ts';
 import { type EgressConnection, EgressError } from '../egress/egress.ts';
 
 const GRANT_FROM_BYTES = EGRESS_WINDOW_BYTES / 2;
@@ -24,6 +25,9 @@ export class HostEgressStream {
   #sendCredit = EGRESS_WINDOW_BYTES;
   #receiveCredit = EGRESS_WINDOW_BYTES;
   #passedOn = 0;
+  /** Pieces that the connection has not taken yet, and the small ones that came meanwhile. */
+  #waiting = 0;
+  readonly #small = new SmallPieces();
   #hasSandboxEnded = false;
   #hasRemoteEnded = false;
   /** Nothing more is sent to the sandbox on this stream. */
@@ -78,7 +82,9 @@ export class HostEgressStream {
     const connection = this.#connection;
     if (connection === null || this.#isClosed) return;
     if (chunk.length > 0) this.#passOn(connection, chunk);
-    if (isEnd) connection.stream.end();
+    if (!isEnd) return;
+    this.#writeSmall(connection.stream);
+    connection.stream.end();
   }
 
   granted(payload: Buffer): void {
@@ -90,20 +96,44 @@ export class HostEgressStream {
     if (this.#connection !== null) this.#pump(this.#connection);
   }
 
-  /** What it has sent is still delivered when it had said that it is complete. */
-  closed(): void {
+  /**
+   * What it has sent is still delivered when it had said that it is complete.
+   * @returns the connection that stays open for that, or null
+   */
+  closed(): Duplex | null {
     this.#isClosed = true;
     this.#abort.abort();
     const stream = this.#connection?.stream;
-    if (stream === undefined) return;
+    if (stream === undefined) return null;
     stream.resume();
-    if (this.#hasSandboxEnded && !stream.writableFinished) stream.once('finish', () => stream.destroy());
-    else stream.destroy();
+    if (this.#hasSandboxEnded && !stream.writableFinished && !stream.destroyed)
+      return stream.once('finish', () => stream.destroy());
+    stream.destroy();
+    return null;
   }
 
   #passOn(connection: EgressConnection, chunk: Buffer): void {
-    connection.stream.write(chunk, () => this.#grant(chunk.length));
+    const { stream } = connection;
+    if (this.#waiting > 0 && chunk.length < SMALL_PIECE_BYTES) this.#small.add(chunk);
+    else {
+      this.#writeSmall(stream);
+      this.#write(stream, chunk);
+    }
     connection.count('out', chunk.length);
+  }
+
+  #write(stream: Duplex, bytes: Buffer): void {
+    this.#waiting += 1;
+    stream.write(bytes, () => {
+      this.#waiting -= 1;
+      this.#grant(bytes.length);
+      if (this.#waiting === 0 && stream.writable) this.#writeSmall(stream);
+    });
+  }
+
+  #writeSmall(stream: Duplex): void {
+    const gathered = this.#small.take();
+    if (gathered !== null) this.#write(stream, gathered);
   }
 
   #grant(bytes: number): void {

@@ -2,7 +2,9 @@
  * The egress side of a channel: streams that the sandbox numbers, each a connection or a question to the DNS. Made with the
  * first frame of egress, so that sandboxes without any pay nothing. What comes in is hostile, as on the rest of the channel.
  */
+import type { Duplex } from 'node:stream';
 import {
+  EGRESS_WINDOW_BYTES,
   type EgressAnswer,
   egressLookupSchema,
   egressOpenSchema,
@@ -30,11 +32,15 @@ export interface HostEgressOptions {
 const SECOND_MS = 1_000;
 /** Opens and questions a second above which the sandbox is read in pauses only. */
 const FLOOD_PER_SECOND = 2_000;
+/** How long the last bytes of a sandbox that is gone may take to leave, where the other side is slow to read them. */
+const LINGER_MS = 5_000;
 
 export class HostEgress {
   readonly #options: HostEgressOptions;
   readonly #streams = new Map<number, HostEgressStream>();
   readonly #questions = new Map<number, AbortController>();
+  /** Closed by the sandbox, and not all is delivered. */
+  readonly #lingering = new Set<Duplex>();
   #last = 0;
   #second = -SECOND_MS;
   #begun = 0;
@@ -80,6 +86,10 @@ export class HostEgress {
     for (const question of this.#questions.values()) question.abort();
     this.#streams.clear();
     this.#questions.clear();
+    for (const connection of this.#lingering) {
+      const timer = setTimeout(() => connection.destroy(), LINGER_MS).unref();
+      connection.once('close', () => clearTimeout(timer));
+    }
   }
 
   #onOpen(number: number, payload: Buffer): void {
@@ -119,7 +129,11 @@ export class HostEgress {
 
   #onClose(number: number, payload: Buffer): void {
     if (payload.length !== 0) throw new MalformedFrame('a close with a payload');
-    this.#stream(number).closed();
+    const lingering = this.#stream(number).closed();
+    if (lingering !== null) {
+      this.#lingering.add(lingering);
+      lingering.once('close', () => this.#lingering.delete(lingering));
+    }
     this.#streams.delete(number);
     this.#endedAt = this.#options.now();
   }
@@ -135,6 +149,11 @@ export class HostEgress {
       this.#begun = 0;
     }
     this.#begun += 1;
+  }
+
+  /** What the host may have sent on connections without hearing of it. */
+  get windowBytes(): number {
+    return this.#streams.size * EGRESS_WINDOW_BYTES;
   }
 
   get #open(): number {

@@ -10,6 +10,7 @@ import {
 } from '../../contracts/frames.ts';
 import { MalformedFrame } from '../../kernel/frame-heads.ts';
 import type { FrameWriter } from '../../kernel/frame-writer.ts';
+import { SMALL_PIECE_BYTES, SmallPieces } from '../../kernel/small-pieces.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
 
 const GRANT_FROM_BYTES = INITIAL_WINDOW_BYTES / 2;
@@ -29,6 +30,9 @@ export class HostInvocation implements Invocation {
   #sendCredit = INITIAL_WINDOW_BYTES;
   #receiveCredit = INITIAL_WINDOW_BYTES;
   #consumed = 0;
+  /** Told, and not passed on yet. */
+  #waiting = 0;
+  #small: SmallPieces | null = null;
   #isStarved = false;
   #isRequestEnded: boolean;
   #hasResponse = false;
@@ -76,7 +80,13 @@ export class HostInvocation implements Invocation {
   }
 
   consumed(bytes: number): void {
+    this.#waiting -= bytes;
     this.#consumed += bytes;
+    this.#grant();
+    if (this.#waiting === 0) this.#tellSmall();
+  }
+
+  #grant(): void {
     if (this.#consumed < GRANT_FROM_BYTES || this.#isResponseEnded || this.#isOver || this.#isCancelled)
       return;
     const grant = Buffer.allocUnsafe(WINDOW_PAYLOAD_BYTES);
@@ -99,7 +109,9 @@ export class HostInvocation implements Invocation {
     this.#hasResponse = true;
     this.#isResponseEnded = isEnd;
     this.#take(body.length);
-    if (!this.#isCancelled) this.#events.onResponse(head, body, isEnd);
+    if (this.#isCancelled) return;
+    this.#waiting += body.length;
+    this.#events.onResponse(head, body, isEnd);
   }
 
   received(chunk: Buffer, isEnd: boolean): void {
@@ -107,7 +119,22 @@ export class HostInvocation implements Invocation {
     if (chunk.length === 0 && !isEnd) throw new MalformedFrame('an empty piece of body');
     this.#isResponseEnded = isEnd;
     this.#take(chunk.length);
-    if (!this.#isCancelled) this.#events.onData(chunk, isEnd);
+    if (this.#isCancelled) return;
+    if (this.#waiting > 0 && chunk.length < SMALL_PIECE_BYTES && !isEnd)
+      return (this.#small ??= new SmallPieces()).add(chunk);
+    this.#tellSmall();
+    this.#tell(chunk, isEnd);
+  }
+
+  #tell(chunk: Buffer, isEnd: boolean): void {
+    this.#waiting += chunk.length;
+    this.#events.onData(chunk, isEnd);
+  }
+
+  /** What came while others waited. */
+  #tellSmall(): void {
+    const gathered = this.#small?.take();
+    if (gathered && !this.#isCancelled && !this.#isOver) this.#tell(gathered, false);
   }
 
   granted(payload: Buffer): void {
@@ -128,6 +155,7 @@ export class HostInvocation implements Invocation {
   }
 
   failed(error: BerthError): void {
+    this.#tellSmall();
     this.#over(this.#isCancelled ? null : error);
   }
 

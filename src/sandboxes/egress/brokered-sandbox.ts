@@ -232,18 +232,21 @@ export class BrokeredSandbox implements SandboxEgress {
     const { clock, onEvent } = this.#broker.options;
     const limits = this.#caller.limits();
     const account = this.#broker.accountOf(this.#caller.tenant);
-    const time = new AbortController();
-    const cancel = clock.after(limits.egressConnectMs, () => time.abort());
-    let hasPlace = false;
     try {
       this.#broker.enter(account, limits);
-      hasPlace = true;
+    } catch (thrown) {
+      throw this.#told(kind, { what, account, thrown, isLate: false });
+    }
+    // Only now: what is refused by a limit comes by the thousand, and shall cost little.
+    const time = new AbortController();
+    const cancel = clock.after(limits.egressConnectMs, () => time.abort());
+    try {
       await account.checkBytes(limits);
       const done = await work({ account, signal: AbortSignal.any([signal, time.signal]) });
       onEvent({ kind, outcome: 'ok' });
       return done;
     } catch (thrown) {
-      if (hasPlace) this.#leave(account);
+      this.#leave(account);
       throw this.#told(kind, { what, account, thrown, isLate: time.signal.aborted });
     } finally {
       cancel();
@@ -268,7 +271,7 @@ export class BrokeredSandbox implements SandboxEgress {
     this.#broker.options.onEvent({ kind, outcome });
     if (outcome === 'failed') return error;
     failure.account.book.add('egressRefused', 1);
-    this.#denials.add(cleanText(`egress: ${failure.what} refused: ${error.message}`, MAX_SHOWN_BYTES));
+    this.#denials.add(() => cleanText(`egress: ${failure.what} refused: ${error.message}`, MAX_SHOWN_BYTES));
     return error;
   }
 

@@ -16,14 +16,15 @@ export class DenialLog {
     this.#clock = clock;
   }
 
-  add(text: string): void {
+  /** @param text made only where it is told */
+  add(text: () => string): void {
     const now = this.#clock.monotonic();
     if (now - this.#second >= SECOND_MS) {
       this.#second = now;
       this.#lines = 0;
     }
     this.#lines += 1;
-    if (this.#lines <= LINES_PER_SECOND) return this.#warn(text);
+    if (this.#lines <= LINES_PER_SECOND) return this.#warn(text());
     if (this.#untold === 0) this.#clock.after(SECOND_MS, () => this.#tell());
     this.#untold += 1;
   }
