@@ -289,7 +289,7 @@ describe('http and fetch', () => {
       return fetch('http://upstream.test:${port('http')}/redirect').then(() => ({}), ({ cause: { message, code } }) => ({ message, code }));`);
     expect(seen).toEqual({
       code: 'EACCES',
-      message: 'connect EACCES metadata.test:80: 169.254.169.254: it is a link-local address',
+      message: 'connect EACCES metadata.test:80: it is a link-local address',
     });
   });
 });

@@ -153,10 +153,10 @@ describe('23: names that lead inside', () => {
       'names',
     );
     for (const text of seen.knocks)
-      expect(text).toMatch(/^EACCES .*it is a (?:private|link-local|loopback) address$/);
+      expect(text).toMatch(/^EACCES connect EACCES \w+\.test:\d+: it is a (private|link-local|loopback) /);
     expect(seen.looked[0]).toBe('EACCES');
     expect(seen.looked[1]).toBe('EACCES');
-    await arena.logLine('names', /connect inner\.test:\d+ refused: 10\.1\.2\.3: it is a private address/);
+    await arena.logLine('names', /connect inner\.test:\d+ refused: it is a private address/);
     expect(secretHits).toBe(0);
   });
 

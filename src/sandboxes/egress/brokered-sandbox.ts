@@ -115,7 +115,11 @@ export class BrokeredSandbox implements SandboxEgress {
   }
 
   #isHome({ address }: IpAddress): boolean {
-    return kindOfAddress(address) === 'loopback' || this.#broker.options.isOwnAddress(address);
+    return kindOfAddress(address) === 'loopback' || this.#isOwn(address);
+  }
+
+  #isOwn(address: string): boolean {
+    return this.#broker.options.isOwnAddress(address);
   }
 
   /** Never leaves the process, so no policy is asked: a tenant's functions are its own. */
@@ -217,8 +221,10 @@ export class BrokeredSandbox implements SandboxEgress {
   #refusal(target: Target): EgressError | null {
     const reason = this.#broker.policy.refusal(this.#caller.policy(), target);
     if (reason === null) return null;
-    const isNamed = target.names.length > 0;
-    return new EgressError('EACCES', isNamed ? `${target.address.address}: ${reason}` : reason);
+    // Who knows an inner name shall not learn by it where that leads.
+    const { address } = target.address;
+    const isTold = target.names.length > 0 && kindOfAddress(address) === 'public' && !this.#isOwn(address);
+    return new EgressError('EACCES', isTold ? `${address}: ${reason}` : reason);
   }
 
   // --- limits and accounts

@@ -131,15 +131,13 @@ describe('connecting', () => {
     names.set('rebind.test', ['93.184.215.14']);
     await egress.lookup({ name: 'rebind.test', type: 'address', family: 0 }, never);
     names.set('rebind.test', ['169.254.169.254']);
-    expect(await failure(connect('rebind.test', 80, egress))).toBe(
-      'EACCES: 169.254.169.254: it is a link-local address',
-    );
+    expect(await failure(connect('rebind.test', 80, egress))).toBe('EACCES: it is a link-local address');
     expect(dialled).toEqual([]);
   });
 
   it('looks at the address of the socket that it gets', async () => {
     dial = () => Promise.resolve(Object.assign(new PassThrough(), { remoteAddress: '127.0.0.1' }));
-    expect(await failure(connect('a.test'))).toBe('EACCES: 127.0.0.1: it is a loopback address');
+    expect(await failure(connect('a.test'))).toBe('EACCES: it is a loopback address');
     expect(broker.open).toBe(0);
   });
 
@@ -232,8 +230,8 @@ describe('looking up', () => {
     expect(found.result).toEqual(['93.184.215.14']);
     names.set('inner.test', ['10.0.0.1']);
     const inner = sandbox().lookup({ name: 'inner.test', type: 'address', family: 0 }, never);
-    expect(await failure(inner)).toBe('EACCES: 10.0.0.1: it is a private address');
-    expect(log.at(-1)).toBe('egress: look-up of inner.test refused: 10.0.0.1: it is a private address');
+    expect(await failure(inner)).toBe('EACCES: it is a private address');
+    expect(log.at(-1)).toBe('egress: look-up of inner.test refused: it is a private address');
   });
 
   it('tells no others in records of any type, nor by the names that they have in the DNS', async () => {
@@ -245,7 +243,7 @@ describe('looking up', () => {
     records = [text];
     expect((await any()).result).toEqual([text]);
     records = [{ type: 'AAAA', address: 'fd00::1', ttl: 1 }];
-    expect(await failure(any())).toBe('EACCES: fd00::1: it is a unique local address');
+    expect(await failure(any())).toBe('EACCES: it is a unique local address');
     for (const name of ['1.0.0.10.in-addr.arpa', 'b._dns-sd._udp.0.0.16.172.in-addr.arpa', '8.e.f.ip6.arpa'])
       for (const type of ['PTR', 'ANY', 'TXT'] as const)
         expect(await failure(sandbox().lookup({ name, type, family: 0 }, never)), name).toMatch(/^EACCES/);
