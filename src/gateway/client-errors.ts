@@ -1,6 +1,5 @@
 /** Requests that are no HTTP, or do not come: Node's strict parser refused them (hostile cases 27 and 29). */
 import type { ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { BerthError } from '../contracts/errors.ts';
 import { rawProblem } from '../invoke/problem.ts';
@@ -10,15 +9,17 @@ const LINGER_MS = 2_000;
 
 /** Listener for `clientError`: says what is wrong where a response can still be said, and closes in any case. */
 export function onClientError(error: NodeJS.ErrnoException, stream: Duplex): void {
-  const socket = stream as Socket & { _httpMessage?: ServerResponse | null };
+  const { _httpMessage: message } = stream as Duplex & { readonly _httpMessage?: ServerResponse | null };
   // In the midst of a response more bytes would be taken for a part of it.
-  const isMidResponse = socket._httpMessage?.headersSent === true;
-  if (!socket.writable || isMidResponse || error.code === 'ECONNRESET') {
-    socket.destroy();
+  const isMidResponse = message?.headersSent === true;
+  if (!stream.writable || isMidResponse || error.code === 'ECONNRESET') {
+    stream.destroy();
     return;
   }
-  socket.setTimeout(LINGER_MS, () => socket.destroy());
-  socket.end(rawProblem(problemOfParser(error)), () => socket.destroySoon());
+  // No method of sockets: connections of tenants' functions to each other are none.
+  const timer = setTimeout(() => stream.destroy(), LINGER_MS);
+  stream.once('close', () => clearTimeout(timer));
+  stream.end(rawProblem(problemOfParser(error)), () => stream.destroy());
 }
 
 function problemOfParser({ code }: NodeJS.ErrnoException): BerthError {

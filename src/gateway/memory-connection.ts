@@ -9,6 +9,8 @@ class End extends Duplex {
   #other: End | null = null;
   /** The other end's write that waits until this one reads. */
   #taken: (() => void) | null = null;
+  /** All that the other end had to say has come; whoever is slow reads it when that one is gone. */
+  #isComplete = false;
 
   constructor() {
     super({ allowHalfOpen: true, highWaterMark: HIGH_WATER_BYTES });
@@ -32,7 +34,9 @@ class End extends Duplex {
   }
 
   override _final(done: () => void): void {
-    this.#other!.push(null);
+    const other = this.#other!;
+    other.#isComplete = true;
+    other.push(null);
     done();
   }
 
@@ -41,9 +45,15 @@ class End extends Duplex {
     done(error);
   }
 
-  /** An orderly end on both sides closes each end by itself; anything else is a reset. */
+  /** As a socket has it, for who must not take what came for the whole. */
+  resetAndDestroy(): this {
+    this.#other!.destroy(reset());
+    return this.destroy();
+  }
+
+  /** After an orderly end of the other one it is this one's own to close; anything else is a reset. */
   #gone(): void {
-    if (!this.destroyed && !this.readableEnded) this.destroy(reset());
+    if (!this.destroyed && !this.#isComplete) this.destroy(reset());
   }
 }
 

@@ -1,10 +1,12 @@
 /** A tenant's functions call each other by way of the gateway: connections that never leave the process. */
-import { type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import { IncomingMessage, request as httpRequest, type RequestOptions, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { FunctionName, TenantId } from '../../src/contracts/ids.ts';
 import { createInnerFace, type InnerFace } from '../../src/gateway/inner-face.ts';
 import { memoryConnection } from '../../src/gateway/memory-connection.ts';
+import { breakOff } from '../../src/invoke/problem.ts';
 import { FakeDirectory, fakeInvoker } from '../../src/invoke/testing/bench-host.ts';
 import { FakeSandboxes } from '../../src/invoke/testing/fake-sandboxes.ts';
 import { systemClock } from '../../src/kernel/clock.ts';
@@ -107,6 +109,23 @@ describe('an inner request', () => {
     expect(text).toMatch(/^HTTP\/1\.1 400 /);
   });
 
+  const CHUNKED = 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
+  const LARGE = `10000\r\n${'x'.repeat(0x1_0000)}\r\n`;
+  it.each([
+    ['at once', 'no HTTP\r\n\r\n', ''],
+    ['in its body', `${CHUNKED}ZZ\r\n`, ''],
+    ['behind more than is read', `${CHUNKED}${LARGE.repeat(20)}`, 'ZZ\r\n\r\n'],
+  ])('that is no HTTP, %s, is answered with 400 and its connection closed', async (_when, text, rest) => {
+    const raw = connection()!;
+    let heard = '';
+    raw.on('error', () => undefined).on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')));
+    const closed = new Promise((resolve) => raw.once('close', resolve));
+    for (const piece of [text, rest]) if (piece !== '') raw.write(piece, 'latin1');
+    raw.once('end', () => raw.end());
+    await closed;
+    expect(heard).toMatch(/^HTTP\/1\.1 400 [^]*BAD_REQUEST/);
+  });
+
   it('upgrades', async () => {
     const duplex = connection()!;
     duplex.write(
@@ -151,5 +170,26 @@ describe('a connection in memory', () => {
     const failed = new Promise((resolve) => left.once('error', resolve));
     broken.destroy();
     expect(await failed).toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it('can be reset, as a response of HTTP/1.0 is that breaks off', async () => {
+    const response = new ServerResponse(new IncomingMessage(new Socket()));
+    const [one, other] = memoryConnection();
+    response.req.httpVersionMinor = 0;
+    response.assignSocket(one as Socket);
+    const failed = new Promise((resolve) => other.resume().once('error', resolve));
+    response.write('half');
+    breakOff(response);
+    expect(await failed).toMatchObject({ code: 'ECONNRESET' });
+    expect(one.destroyed).toBe(true);
+  });
+
+  it('is read to its end, though the other side is gone by then', async () => {
+    const [one, other] = memoryConnection();
+    one.end('last words', () => one.destroy());
+    await new Promise((resolve) => one.once('close', resolve));
+    let text = '';
+    for await (const chunk of other) text += String(chunk);
+    expect(text).toBe('last words');
   });
 });

@@ -1,4 +1,4 @@
-/** Hostile code, cases 23, 24 and 42: what a tenant who has read the broker tries against it. */
+/** Hostile code, cases 23, 24, 27, 28 and 42: what a tenant who has read the broker tries against it. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -183,5 +183,62 @@ describe('42: what is in order, and too much of it', () => {
     });
     expect(grown / MiB).toBeLessThan(64);
     expect(slowestMs).toBeLessThan(1_500);
+  });
+});
+
+describe('27: framing that is broken, on the way to a function of one’s own', () => {
+  it('is answered with 400, and the server goes on', async () => {
+    const { pid } = arena.platform;
+    await arena.deploy(
+      'slow',
+      'module.exports = (req, res) => { setTimeout(() => req.resume(), 500); req.on("end", () => res.end()); };',
+    );
+    const seen = await arena.result<string[]>(`
+      const net = require('node:net');
+      const head = 'POST / HTTP/1.1\\r\\nHost: a\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n';
+      const piece = '8000\\r\\n' + 'y'.repeat(32_768) + '\\r\\n';
+      const send = (...texts) => new Promise((done) => {
+        let heard = '';
+        const socket = net.connect(80, 'slow.berth.internal', () => texts.forEach((text) => socket.write(text)));
+        socket.on('data', (bytes) => (heard += bytes)).on('error', ({ code }) => done(code)).on('close', () => done(heard.slice(0, 12)));
+      });
+      module.exports = () => Promise.all([
+        send('no HTTP\\r\\n\\r\\n'),
+        send(head, 'ZZ\\r\\n'),
+        ...Array.from({ length: 20 }, (_, pieces) => send(head, ...Array.from({ length: pieces }, () => piece), 'ZZ\\r\\n\\r\\n')),
+      ]);`);
+    expect(new Set(seen)).toEqual(new Set(['HTTP/1.1 400']));
+    expect(arena.platform.pid).toBe(pid);
+  });
+});
+
+describe('28: a response that breaks off, on the way to a function of one’s own', () => {
+  it('of HTTP/1.0 too is never taken for a whole one, and the server goes on', async () => {
+    const { pid } = arena.platform;
+    await arena.platform.must('PATCH', '/v1/tenants/attacker', {
+      limits: { wallMs: 1_000, blockedMs: 10_000 },
+    });
+    await arena.deploy('stalls', 'module.exports = (req, res) => { res.write("half"); };');
+    await arena.deploy(
+      'caller',
+      `
+      const net = require('node:net');
+      const call = (version) => new Promise((done) => {
+        const socket = net.connect(80, 'stalls.berth.internal', () => socket.write('GET / HTTP/' + version + '\\r\\nHost: a\\r\\n\\r\\n'));
+        socket.resume().on('error', ({ code }) => done(code)).on('end', () => done('whole'));
+      });
+      module.exports = async (req, res) => {
+        const beat = setInterval(() => res.write(' '), 200);
+        const seen = [await call('1.0'), await call('1.1')];
+        clearInterval(beat);
+        res.end(JSON.stringify(seen));
+      };`,
+    );
+    const response = await arena.platform.call('attacker', 'caller');
+    expect(await response.json()).toEqual(['ECONNRESET', 'ECONNRESET']);
+    expect(arena.platform.pid).toBe(pid);
+    await arena.platform.must('PATCH', '/v1/tenants/attacker', {
+      limits: { wallMs: 15_000, blockedMs: 10_000 },
+    });
   });
 });
