@@ -228,12 +228,13 @@ export class TestPlatform {
         (chunk: Buffer) => (this.#output = (this.#output + chunk.toString()).slice(-200_000)),
       );
     await eventually(async () => {
-      if (child.exitCode !== null) throw new Error(`the platform ended: ${this.#output}`);
+      if (child.exitCode !== null) return;
       const response = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) });
       if (!response.ok) throw new Error(`not ready: ${await response.text()}`);
     }, READY_MS).catch((error: unknown) => {
       throw new Error(`the platform did not get ready: ${String(error)}\n${this.#output}`, { cause: error });
     });
+    if (child.exitCode !== null) throw new Error(`the platform ended: ${this.#output}`);
     this.token = (await readFile(join(this.dataDir, 'admin-token'), 'utf8')).trim();
   }
 
