@@ -25,11 +25,13 @@ const expectedFacts = {
     hasOwnKernel: false,
     gaps: ['dies-with-platform', 'user-namespace'],
     fixedLimits: ['tmpBytes', 'tmpInodes'],
+    canFreeze: false,
   },
   runsc: {
     hasOwnKernel: true,
     gaps: ['dies-with-platform', 'tmp-limit'],
     fixedLimits: ['tmpBytes', 'tmpInodes'],
+    canFreeze: false,
   },
 } as const;
 
@@ -48,9 +50,9 @@ for (const runtime of ['runc', 'runsc'] as const) {
 
     test('the facts say what this runtime gives and what it does not', async () => {
       const { runtimes, isUsable } = await world.driver.facts();
-      const { name, hasOwnKernel, gaps, fixedLimits } = runtimes.standard!;
+      const { name, hasOwnKernel, gaps, fixedLimits, canFreeze } = runtimes.standard!;
       expect(isUsable).toBe(true);
-      const seen = { name, hasOwnKernel, gaps: [...gaps.keys()].sort(), fixedLimits };
+      const seen = { name, hasOwnKernel, gaps: [...gaps.keys()].sort(), fixedLimits, canFreeze };
       expect(seen).toEqual({ name: runtime, ...expectedFacts[runtime] });
     });
 
