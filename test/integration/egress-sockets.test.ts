@@ -191,6 +191,23 @@ describe('net', () => {
     expect(seen).toBe('AbortError');
   });
 
+  it('is closed after egressIdleMs without a byte, and not while one moves now and then', async () => {
+    world.limits = { egressIdleMs: 1_000 };
+    const seen = await world.run<unknown>(`
+      const net = require('node:net');
+      const dial = () => net.connect(${port('echo')}, 'upstream.test');
+      const ended = (socket) => new Promise((done) => socket.on('error', (error) => done(error.code + ' ' + error.reason)));
+      const busy = dial();
+      busy.resume().on('error', () => undefined);
+      const beat = setInterval(() => busy.write('x'), 300);
+      const idle = await ended(dial());
+      const wasBusy = !busy.destroyed;
+      clearInterval(beat);
+      return [idle, wasBusy, await ended(busy)];`);
+    const reason = 'ETIMEDOUT nothing moved for egressIdleMs (1000 ms)';
+    expect(seen).toEqual([reason, true, reason]);
+  });
+
   it('may be used again after its end', async () => {
     const seen = await world.run<string>(`
       const socket = new (require('node:net').Socket)();
