@@ -95,6 +95,7 @@ it('16: no capabilities, no new privileges, seccomp on; only documented descript
     'BERTH_TENANT',
     'HOME',
     'LANG',
+    'MALLOC_TOP_PAD_',
     'NODE_ENV',
     'PATH',
     'PWD',
