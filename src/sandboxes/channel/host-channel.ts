@@ -36,8 +36,8 @@ const FLOODED_FROM_SECONDS = 2;
 const LOG_DEBT_SECONDS = 3;
 /** How long a flooding sandbox is not read; short beside `blockedMs`, so its pongs still count. */
 const FLOOD_PAUSE_MS = 25;
-/** Each connection or question costs the host more than a line. */
-const EGRESS_PAUSE_MS = 100;
+/** Its pongs do not count then, so this is for those who do not read themselves. */
+const UNREAD_PAUSE_MS = 100;
 /** Beyond what it has given credit for: a sandbox that asks and does not read the answers is not read either. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** Dropped lines are said at most this often. */
@@ -180,8 +180,9 @@ class HostChannel implements Channel {
     } catch (error) {
       return this.#endBy(error);
     }
-    if (this.#egress?.isFlooded === true || this.#isUnread) this.#pause(EGRESS_PAUSE_MS);
-    else if (this.#log.owes(FLOODED_FROM_SECONDS)) this.#pause(FLOOD_PAUSE_MS);
+    if (this.#isUnread) this.#pause(UNREAD_PAUSE_MS);
+    else if (this.#egress?.isFlooded === true || this.#log.owes(FLOODED_FROM_SECONDS))
+      this.#pause(FLOOD_PAUSE_MS);
     if (this.#log.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
   }
 
