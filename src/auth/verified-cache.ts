@@ -53,8 +53,8 @@ export class VerifiedCache {
   }
 
   #makeRoom(): void {
-    let chances = Math.min(MAX_CHANCES, this.#entries.size);
-    // Those that are put at the end again come up again.
+    let chances = MAX_CHANCES;
+    // Those that are put at the end again come up again, as unused ones.
     for (const [key, entry] of this.#entries) {
       this.#entries.delete(key);
       if (!entry.isUsed || chances-- === 0) return;

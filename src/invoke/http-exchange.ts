@@ -185,9 +185,8 @@ export class HttpExchange extends Exchange implements InvocationEvents, UploadOw
 
   #pass(chunk: Buffer): void {
     this.responseBytes += chunk.length;
-    const { length } = chunk;
     if (writeOut(this.response, chunk, this)) return;
-    if (this.pace.hold(length, this.response.socket)) this.response.on('drain', () => this.drained());
+    if (this.pace.hold(chunk.length, this.response.socket)) this.response.on('drain', () => this.drained());
   }
 
   taken(bytes: number): void {

@@ -62,9 +62,8 @@ export class UpgradeExchange extends HttpExchange {
       this.#socket.end(chunk);
       return;
     }
-    const { length } = chunk;
     if (!writeOut(this.#socket, chunk, this))
-      this.pace.hold(length, this.#socket instanceof Socket ? this.#socket : null);
+      this.pace.hold(chunk.length, this.#socket instanceof Socket ? this.#socket : null);
   }
 
   protected override answer(error: BerthError, tellTimes: number): void {

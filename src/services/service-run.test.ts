@@ -1,27 +1,17 @@
 /** How long one may take to start, with time in the test's hands and a driver that never gets it done. */
 import { tmpdir } from 'node:os';
 import { expect, it } from 'vitest';
-import { serviceNameSchema, tenantIdSchema, volumeIdSchema } from '../contracts/ids.ts';
 import { serviceKindsSchema } from '../contracts/services.ts';
 import { newSandboxId } from '../drivers/new-sandbox-id.ts';
 import { FakeClock } from '../kernel/testing/fake-clock.ts';
 import { ServiceRun } from './service-run.ts';
 import { StartTurns } from './start-turns.ts';
+import { serviceRecord } from './testing/service-record.ts';
 
 const never = new AbortController().signal;
 const { words: definition } = serviceKindsSchema.parse({
   words: { image: 'words', port: 1, dataPath: '/data', url: 'x:{port}' },
 });
-const record = {
-  tenant: tenantIdSchema.parse('acme'),
-  name: serviceNameSchema.parse('cache'),
-  kind: 'words',
-  wanted: 'running',
-  volume: volumeIdSchema.parse(`v${'b'.repeat(20)}`),
-  memoryBytes: 1_000,
-  password: 'secret',
-  createdAt: 1,
-} as const;
 
 function runOf(parts: { readonly clock: FakeClock; readonly turns: StartTurns }): {
   readonly run: ServiceRun;
@@ -40,7 +30,10 @@ function runOf(parts: { readonly clock: FakeClock; readonly turns: StartTurns })
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const observe = (): void => undefined;
   const options = { ...parts, driver, listen, newId: newSandboxId, runDir: tmpdir(), log, observe };
-  return { run: new ServiceRun(options, { record, definition: definition!, isolation: 'standard' }), orders };
+  return {
+    run: new ServiceRun(options, { record: serviceRecord(), definition: definition!, isolation: 'standard' }),
+    orders,
+  };
 }
 
 it('the time to start begins with its turn, however long the others take', async () => {

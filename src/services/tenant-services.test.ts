@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BerthError } from '../contracts/errors.ts';
 import { serviceNameSchema, tenantIdSchema, volumeIdSchema } from '../contracts/ids.ts';
-import type { ServiceRecord } from '../contracts/model.ts';
 import { serviceKindsSchema, type ServiceKinds } from '../contracts/services.ts';
 import { listenForSandbox } from '../drivers/channel-listener.ts';
 import { newSandboxId } from '../drivers/new-sandbox-id.ts';
@@ -18,6 +17,7 @@ import type { Store } from '../store/store.ts';
 import { type ServiceEvent, ServiceRefusal, type Services } from './services.ts';
 import { createServices } from './tenant-services.ts';
 import { KeeperDriver } from './testing/keeper-driver.ts';
+import { serviceRecord } from './testing/service-record.ts';
 
 const [acme, globex] = [tenantIdSchema.parse('acme'), tenantIdSchema.parse('globex')];
 const cache = serviceNameSchema.parse('cache');
@@ -93,20 +93,6 @@ function open(options: { readonly kinds?: ServiceKinds } = {}): Services {
   return createServices({ ...parts, runDir: dir, kinds: options.kinds ?? kinds, observe });
 }
 
-function record(change: Partial<ServiceRecord> = {}): ServiceRecord {
-  return {
-    tenant: acme,
-    name: cache,
-    kind: 'words',
-    wanted: 'running',
-    volume: volumeIdSchema.parse(`v${'b'.repeat(20)}`),
-    memoryBytes: 1_000,
-    password: 'secret',
-    createdAt: 1,
-    ...change,
-  };
-}
-
 async function say(text: string, tenant = acme): Promise<unknown> {
   const connection = await services.connect({ tenant, service: cache, port }, never);
   try {
@@ -134,7 +120,7 @@ const stateOf = async (): Promise<string | undefined> => (await services.list(ac
 
 describe('a service', () => {
   it('runs with its password and input when it is there, and is its tenant’s alone', async () => {
-    const { state } = await services.create(record(), 1);
+    const { state } = await services.create(serviceRecord(), 1);
     expect(state).toBe('running');
     expect(driver.started).toMatchObject([{ kind: 'words', isolation: 'standard', memoryBytes: 1_000 }]);
     expect(await say('hello')).toEqual({ word: 'secret', input: '500', echo: 'hello' });
@@ -152,26 +138,26 @@ describe('a service', () => {
 
   it('that does not start leaves nothing, and what it wrote is told', async () => {
     driver.program = [process.execPath, '-e', 'console.error("no such folder"); process.exit(7)'];
-    const error = await services.create(record(), 1).catch((reason: unknown) => reason);
+    const error = await services.create(serviceRecord(), 1).catch((reason: unknown) => reason);
     expect(String(error)).toMatch(/"cache" did not start: it wrote "no such folder\n?.*exit code 7"/s);
-    expect(driver.removedVolumes).toEqual([record().volume]);
+    expect(driver.removedVolumes).toEqual([serviceRecord().volume]);
     expect([await services.list(acme), driver.live.size, events]).toEqual([[], 0, ['start-failed']]);
     driver.program = [process.execPath, '-e', program];
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     expect(events).toEqual(['start-failed', 'started']);
   });
 
   it('that cannot be made is refused with the reason', async () => {
     driver.problem = new BerthError('SERVICE_IMAGE_MISSING');
-    const error = await services.create(record(), 1).catch((reason: unknown) => reason);
+    const error = await services.create(serviceRecord(), 1).catch((reason: unknown) => reason);
     expect(String(error)).toMatch(/does not have the image "words"/);
     driver.problem = new BerthError('SERVICES_UNAVAILABLE');
-    expect(await refusal(services.create(record(), 1))).toBe('SERVICES_UNAVAILABLE');
+    expect(await refusal(services.create(serviceRecord(), 1))).toBe('SERVICES_UNAVAILABLE');
     expect(await services.list(acme)).toEqual([]);
   });
 
   it('is not held up by connections that nobody reads', async () => {
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     const unread = await Promise.all(
       Array.from({ length: 20 }, () => services.connect({ tenant: acme, service: cache, port }, never)),
     );
@@ -187,7 +173,7 @@ describe('a service', () => {
 
   it('that does not get ready can be stopped, and does not hold up the end of the platform', async () => {
     driver.program = [process.execPath, '-e', 'setInterval(() => {}, 1000)'];
-    const creating = services.create(record(), 1).catch((error: unknown) => error);
+    const creating = services.create(serviceRecord(), 1).catch((error: unknown) => error);
     await vi.waitFor(() => expect(driver.live.size).toBe(1), 10_000);
     const started = performance.now();
     await services.close();
@@ -197,7 +183,7 @@ describe('a service', () => {
   });
 
   it('stops and starts again, and who connects meanwhile is refused', async () => {
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     expect(services.counts()).toMatchObject({ running: 1, stopped: 0 });
     expect((await services.stop(acme, cache)).state).toBe('stopped');
     expect(services.counts()).toMatchObject({ running: 0, stopped: 1 });
@@ -210,7 +196,7 @@ describe('a service', () => {
   });
 
   it('that ends by itself is started again, and the log has its last words', async () => {
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     await say('die').catch(() => undefined);
     await vi.waitFor(async () => expect(await say('alive')).toMatchObject({ echo: 'alive' }), {
       timeout: 20_000,
@@ -222,7 +208,7 @@ describe('a service', () => {
   });
 
   it('rests while its tenant is suspended', async () => {
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     await store.updateTenant(acme, { state: 'suspended' });
     await services.settle(acme);
     expect([await stateOf(), driver.live.size]).toEqual(['stopped', 0]);
@@ -233,22 +219,22 @@ describe('a service', () => {
   });
 
   it('is deleted with its volume; its name is free then', async () => {
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     await services.remove(acme, cache);
-    expect([driver.live.size, driver.removedVolumes]).toEqual([0, [record().volume]]);
+    expect([driver.live.size, driver.removedVolumes]).toEqual([0, [serviceRecord().volume]]);
     expect(await refusal(services.remove(acme, cache))).toBe('NOT_FOUND');
     expect(await services.secretsOf(acme)).toEqual({});
-    await services.create(record({ password: 'another' }), 1);
+    await services.create(serviceRecord({ password: 'another' }), 1);
     expect(await say('x')).toMatchObject({ word: 'another' });
   });
 });
 
 describe('after a restart', () => {
   it('what should run runs, and who connects while it starts waits for it', async () => {
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     await services.close();
     expect(driver.live.size).toBe(0);
-    driver.sizes = [{ volume: record().volume, bytes: 7 }];
+    driver.sizes = [{ volume: serviceRecord().volume, bytes: 7 }];
     services = open();
     await services.open();
     expect(await say('here')).toMatchObject({ word: 'secret', echo: 'here' });
@@ -257,9 +243,9 @@ describe('after a restart', () => {
   });
 
   it('what was stopped stays so, and what was being deleted is deleted', async () => {
-    await services.create(record(), 2);
+    await services.create(serviceRecord(), 2);
     await services.stop(acme, cache);
-    const doomed = record({
+    const doomed = serviceRecord({
       name: serviceNameSchema.parse('doomed'),
       volume: volumeIdSchema.parse(`v${'c'.repeat(20)}`),
     });
@@ -276,7 +262,7 @@ describe('after a restart', () => {
   });
 
   it('one whose kind the operator took away keeps what it has, does not run, and says why', async () => {
-    await services.create(record(), 1);
+    await services.create(serviceRecord(), 1);
     await services.close();
     services = open({ kinds: {} });
     await services.open();
@@ -288,7 +274,7 @@ describe('after a restart', () => {
     expect(driver.removedVolumes).toEqual([]);
     await services.remove(acme, cache);
     expect(services.counts()).toMatchObject({ failed: 0 });
-    expect(driver.removedVolumes).toEqual([record().volume]);
+    expect(driver.removedVolumes).toEqual([serviceRecord().volume]);
   });
 });
 

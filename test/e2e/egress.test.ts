@@ -1,7 +1,7 @@
 /** The way out through the real platform: policy on live sandboxes, own functions, usage that survives a restart. */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { listening } from '../support/listening.ts';
 import { NameServer } from '../support/name-server.ts';
 import { eventually, TestPlatform } from '../support/platform.ts';
 
@@ -16,8 +16,7 @@ const upstream = createServer((request, response) => {
 
 beforeAll(async () => {
   dns = await NameServer.start();
-  await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done));
-  upstreamPort = (upstream.address() as AddressInfo).port;
+  upstreamPort = await listening(upstream);
   dns.names.set('upstream.test', { a: ['127.0.0.1'] });
   url = `http://upstream.test:${upstreamPort}`;
   platform = await TestPlatform.start({

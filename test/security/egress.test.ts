@@ -1,7 +1,8 @@
 /** Hostile code, cases 23, 24, 27, 28 and 42: what a tenant who has read the broker tries against it. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
+import { listening } from '../support/listening.ts';
 import { NameServer } from '../support/name-server.ts';
 import { eventually } from '../support/platform.ts';
 import { Arena } from './arena.ts';
@@ -10,8 +11,7 @@ import { channelAttack } from './channel-attack.ts';
 const dns = await NameServer.start();
 /** Takes connections, and never reads from them. */
 const deaf = createServer((socket) => void socket.on('error', () => socket.destroy()).pause());
-await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve));
-const deafPort = (deaf.address() as AddressInfo).port;
+const deafPort = await listening(deaf);
 dns.names.set('deaf.test', { a: ['127.0.0.1'] });
 
 const arena = Arena.prepare(

@@ -1,16 +1,12 @@
 /** Hostile code, cases 22-26 and 32: the network. What is behind the broker is played by servers of this test. */
 import { createServer as createHttp } from 'node:http';
-import { type AddressInfo, connect, createServer as createNet, type Server } from 'node:net';
+import { connect, createServer as createNet } from 'node:net';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { listening } from '../support/listening.ts';
 import { NameServer } from '../support/name-server.ts';
 import { eventually } from '../support/platform.ts';
 import { Arena } from './arena.ts';
 import { hasOwnKernel } from '../support/test-driver.ts';
-
-async function listening(server: Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return (server.address() as AddressInfo).port;
-}
 
 const dns = await NameServer.start();
 let redirect = '';
@@ -20,11 +16,9 @@ const secret = createHttp((_request, response) => response.end('the keys of the 
 let secretHits = 0;
 secret.on('connection', () => (secretHits += 1));
 const sink = createNet((socket) => void socket.on('error', () => socket.destroy()).resume());
-const [upstreamPort, secretPort, sinkPort] = [
-  await listening(upstream),
-  await listening(secret),
-  await listening(sink),
-];
+const upstreamPort = await listening(upstream);
+const secretPort = await listening(secret);
+const sinkPort = await listening(sink);
 
 /** What a kernel without a route says: the host's, and gVisor's. */
 const noRoute = hasOwnKernel ? 'EHOSTUNREACH' : 'ENETUNREACH';
@@ -212,16 +206,15 @@ describe('24: connections without number', () => {
         const counts = {};
         const count = (what) => (counts[what] = (counts[what] ?? 0) + 1);
         const sockets = [];
-        const knock = () => new Promise((done) => {
-          const socket = net.connect(${sinkPort}, 'upstream.test');
-          sockets.push(socket);
-          socket.once('connect', () => done(count('connected'))).once('error', ({ code }) => done(count(code)));
-        });
         const knocks = [];
-        while (knocks.length < 10_000) {
-          knocks.push(knock());
-          // Making so many takes gVisor seconds: who wants to go on must let his loop turn.
-          if (knocks.length % 500 === 0) await new Promise(setImmediate);
+        // Making so many takes gVisor seconds: who wants to go on must let his loop turn.
+        for (let made = 0; made < 10_000; made++) {
+          if (made % 500 === 0) await new Promise(setImmediate);
+          knocks.push(new Promise((done) => {
+            const socket = net.connect(${sinkPort}, 'upstream.test');
+            sockets.push(socket);
+            socket.once('connect', () => done(count('connected'))).once('error', ({ code }) => done(count(code)));
+          }));
         }
         await Promise.all(knocks);
         for (const socket of sockets) socket.destroy();

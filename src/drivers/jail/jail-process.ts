@@ -71,7 +71,7 @@ export async function startJail(command: JailCommand): Promise<JailProcess> {
       doors.map(({ fd }) => fd),
     );
   } finally {
-    for (const door of doors) await door.close();
+    await Promise.all(doors.map((door) => door.close()));
   }
 }
 
