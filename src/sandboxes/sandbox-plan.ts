@@ -6,5 +6,7 @@ export interface SandboxPlan {
   readonly mould: Mould;
   /** Started for the pool, not for a request that waits. */
   readonly isRefill: boolean;
+  /** More requests wait than sandboxes start at once. */
+  readonly isOneOfMany: boolean;
   readonly places: SourcePlaces;
 }

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { BerthError } from '../contracts/errors.ts';
 import type { SandboxId } from '../contracts/ids.ts';
-import type { SandboxKind, SandboxLimits } from '../drivers/driver.ts';
+import type { SandboxSpec } from '../drivers/driver.ts';
 import { withDeadline } from '../kernel/deadline.ts';
 import { type ChannelListener, removeChannelDir } from '../drivers/channel-listener.ts';
 import type { SandboxServices } from './services.ts';
@@ -13,10 +13,7 @@ const START_MS = 8_000;
 const DESTROY_MS = 10_000;
 const DESTROY_ATTEMPTS = 3;
 
-export interface StartOrder {
-  readonly limits: SandboxLimits;
-  readonly heapMb: number;
-  readonly kind: SandboxKind;
+export interface StartOrder extends Omit<SandboxSpec, 'id' | 'channelDir'> {
   readonly onCreated: () => void;
   readonly onSocket: (socket: Socket) => void;
 }
@@ -73,13 +70,13 @@ export class SandboxProcess {
     await Promise.all([this.#creating, this.#awake.promise]);
   }
 
-  async #create({ limits, heapMb, kind, onCreated, onSocket }: StartOrder): Promise<void> {
+  async #create({ onCreated, onSocket, ...order }: StartOrder): Promise<void> {
     const { driver, listen } = this.#services;
     const listener = await listen(this.#dir);
     this.#listener = listener;
     if (this.#abort.signal.aborted) return;
     listener.connection.then(onSocket).catch((error: unknown) => this.#awake.reject(error));
-    await driver.create({ id: this.#id, channelDir: this.#dir, limits, heapMb, kind }, this.#abort.signal);
+    await driver.create({ id: this.#id, channelDir: this.#dir, ...order }, this.#abort.signal);
     onCreated();
   }
 

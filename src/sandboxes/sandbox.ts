@@ -17,7 +17,6 @@ import type { SandboxPlan } from './sandbox-plan.ts';
 import { SandboxProcess } from './sandbox-process.ts';
 import type { Runnable } from './sandboxes.ts';
 import type { SandboxServices } from './services.ts';
-import type { SourcePlaces } from './source-places.ts';
 import { TenantLog } from './tenant-log.ts';
 import {
   endingOf,
@@ -45,7 +44,7 @@ export class Sandbox {
   readonly #services: SandboxServices;
   readonly #keeper: SandboxKeeper;
   readonly #process: SandboxProcess;
-  readonly #places: SourcePlaces;
+  readonly #plan: SandboxPlan;
   #limits: SandboxLimits;
   #limiting: Promise<void> | null = null;
   #life: Life = { state: 'starting', isCreated: false, isGreeted: false };
@@ -60,13 +59,13 @@ export class Sandbox {
   /** When it last became idle, or was withdrawn; monotonic. */
   restingSince = 0;
 
-  constructor(services: SandboxServices, keeper: SandboxKeeper, spec: SandboxPlan) {
+  constructor(services: SandboxServices, keeper: SandboxKeeper, plan: SandboxPlan) {
     this.id = services.newId();
-    this.mould = spec.mould;
-    this.isRefill = spec.isRefill;
+    this.mould = plan.mould;
+    this.isRefill = plan.isRefill;
     this.log = new TenantLog(services, this.id);
-    this.#limits = spec.mould.limits;
-    this.#places = spec.places;
+    this.#limits = plan.mould.limits;
+    this.#plan = plan;
     this.#services = services;
     this.#keeper = keeper;
     this.#process = new SandboxProcess(services, this.id);
@@ -111,6 +110,7 @@ export class Sandbox {
         limits: this.#limits,
         heapMb: this.mould.heapMb,
         kind: this.mould.kind,
+        isOneOfMany: this.#plan.isOneOfMany,
         onCreated: () => this.#take({ type: 'created' }),
         onSocket: (socket) => this.#connect(socket),
       })
@@ -348,7 +348,7 @@ export class Sandbox {
       log.warn({ err: error, sandbox: this.id }, 'the place of a blocked sandbox was not found');
       return [];
     });
-    const places = await this.#places.resolve(frames, this.#runnable);
+    const places = await this.#plan.places.resolve(frames, this.#runnable);
     this.#judge(suspicionError(suspicion, placeOf(places)), framesText(places));
   }
 

@@ -7,6 +7,7 @@ import type { Form } from '../contracts/forms.ts';
 import type { SandboxKind } from '../drivers/driver.ts';
 import type { Mould, Moulds } from './mould.ts';
 import { type Order, OrderBook } from './order-book.ts';
+import type { SandboxPlan } from './sandbox-plan.ts';
 import type { Sandbox } from './sandbox.ts';
 import { SideKinds } from './side-kinds.ts';
 import { StartBackoff } from './start-backoff.ts';
@@ -19,7 +20,7 @@ export interface SupplyOptions {
   /** sandboxes of all kinds on this host, those that are being destroyed included */
   readonly maxSandboxes: number;
   readonly moulds: Moulds;
-  readonly make: (spec: { mould: Mould; isRefill: boolean }) => Sandbox;
+  readonly make: (plan: Omit<SandboxPlan, 'places'>) => Sandbox;
   /** Ends the sandbox that has been idle for longest. @returns false when none is idle */
   readonly evictIdle: () => boolean;
 }
@@ -272,7 +273,8 @@ export class Supply {
   }
 
   #start(mould: Mould, isRefill: boolean): void {
-    const sandbox = this.#options.make({ mould, isRefill });
+    const isOneOfMany = this.#orders.size > this.#options.pool.startConcurrency;
+    const sandbox = this.#options.make({ mould, isRefill, isOneOfMany });
     this.#total += 1;
     this.#starting.set(sandbox, this.#options.services.clock.monotonic());
     sandbox.start();

@@ -32,6 +32,7 @@ const limits: SandboxLimits = {
   tmpBytes: 1 << 20,
   tmpInodes: 64,
 };
+const basis = { limits, heapMb: 64, kind: ownKind, isOneOfMany: false };
 const never = new AbortController().signal;
 const uid = process.geteuid!();
 
@@ -100,7 +101,7 @@ async function until(check: () => boolean): Promise<void> {
 const create = (id: string, more: object = {}): object => ({
   call: 1,
   verb: 'create',
-  spec: { id, channelDir: join(channels.path, id), limits, heapMb: 64, kind: ownKind, ...more },
+  spec: { id, channelDir: join(channels.path, id), ...basis, ...more },
 });
 
 const startService = (more: object): object => ({
@@ -238,7 +239,7 @@ describe('the directory of a channel', () => {
   it('goes with the sandbox', async () => {
     const one = remote();
     const spec = await listening(id);
-    await one.create({ ...spec, limits, heapMb: 64, kind: ownKind }, never);
+    await one.create({ ...spec, ...basis }, never);
     driver.exit(id, { code: 1 });
     expect(readdirSync(channels.path)).toEqual([]);
   });
@@ -258,7 +259,7 @@ describe('sandboxes of a server', () => {
   it('are no more than maxSandboxes, and one for each id', async () => {
     const one = remote();
     const start = async (name: string): Promise<void> =>
-      one.create({ ...(await listening(name)), limits, heapMb: 64, kind: ownKind }, never);
+      one.create({ ...(await listening(name)), ...basis }, never);
     for (const name of ['saaaaaaaaaa', 'sbbbbbbbbbb', 'scccccccccc']) await start(name);
     await expect(start('sdddddddddd')).rejects.toMatchObject({ code: 'SANDBOX_START_FAILED' });
     await one.destroy(asSandboxId('saaaaaaaaaa'));
@@ -275,7 +276,7 @@ describe('sandboxes of a server', () => {
     expect(driver.services).toEqual([{ ...made, ...spec, isolation: 'hardened' }]);
     for (let at = 0; at < MAX_SANDBOXES; at++) {
       const one = await listening(`s100000000${at}`);
-      await client.create({ ...one, limits, heapMb: 64, kind: ownKind }, never);
+      await client.create({ ...one, ...basis }, never);
     }
     await client.removeVolume(spec.volume);
     expect(driver.removedVolumes).toEqual([spec.volume]);
@@ -287,12 +288,9 @@ describe('sandboxes of a server', () => {
 
   it('are destroyed when it ends, those that are being made too', async () => {
     const one = remote();
-    await one.create({ ...(await listening('saaaaaaaaaa')), limits, heapMb: 64, kind: ownKind }, never);
+    await one.create({ ...(await listening('saaaaaaaaaa')), ...basis }, never);
     driver.isHeld = true;
-    const started = one.create(
-      { ...(await listening('sbbbbbbbbbb')), limits, heapMb: 64, kind: ownKind },
-      never,
-    );
+    const started = one.create({ ...(await listening('sbbbbbbbbbb')), ...basis }, never);
     started.catch(() => undefined);
     await until(() => driver.created.length === 2);
     driver.failDestroys = 1;
@@ -314,7 +312,7 @@ describe('the driver of a server', () => {
         .then(() => turn())
         .then(() => driver.exit(id, { code: 7 }));
     const spec = await listening('saaaaaaaaaa');
-    await one.create({ ...spec, limits, heapMb: 64, kind: ownKind }, never).then(() => order.push('created'));
+    await one.create({ ...spec, ...basis }, never).then(() => order.push('created'));
     await one.destroy(spec.id).then(() => order.push('destroyed'));
     expect(order).toEqual(['created', 'exit 7', 'destroyed']);
   });
@@ -323,10 +321,7 @@ describe('the driver of a server', () => {
     let lost = 0;
     const one = remote(() => void lost++);
     driver.isHeld = true;
-    const started = one.create(
-      { ...(await listening('saaaaaaaaaa')), limits, heapMb: 64, kind: ownKind },
-      never,
-    );
+    const started = one.create({ ...(await listening('saaaaaaaaaa')), ...basis }, never);
     await until(() => driver.created.length === 1);
     line.destroy();
     await expect(started).rejects.toMatchObject({ code: 'SANDBOX_START_FAILED' });

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { identityOf, isAlive } from '../../src/drivers/process-identity.ts';
 import { createJailDriver } from '../../src/drivers/jail/jail-driver.ts';
 import { reasonToSkipJail } from './driver-jail-world.ts';
+import { describeBackground } from './background-suite.ts';
 import { describeDriver } from './driver-suite.ts';
 import { DriverWorld, eventually, type Probe, testLimits } from './driver-world.ts';
 
@@ -19,6 +20,7 @@ describe.skipIf(skipped !== null)('jail', () => {
     diesWithPlatform: true,
     freezes: true,
   });
+  describeBackground('jail', createJailDriver);
 
   describe('what a jailed sandbox sees', () => {
     let world: DriverWorld;

@@ -1,6 +1,6 @@
 /** What every driver must do, whatever it isolates with. */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -169,14 +169,14 @@ export function describeDriver(driver: DriverUnderTest): void {
         'const child = require("child_process").spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);' +
           'await new Promise((resolve) => child.once("spawn", resolve));',
       );
-      const [record] = recordsOf(world.runDir, probe.id);
+      const record = world.recordOf(probe.id);
       const outermost = identityOf(record!.process.pid)!;
       await Promise.all([world.driver.destroy(probe.id), world.driver.destroy(probe.id)]);
       await world.driver.destroy(probe.id);
       await world.driver.destroy(newSandboxId());
       expect(isAlive(outermost)).toBe(false);
       expect(world.exits.filter(({ id }) => id === probe.id)).toHaveLength(1);
-      expect(recordsOf(world.runDir, probe.id)).toEqual([]);
+      expect(world.recordOf(probe.id)).toBeNull();
     });
 
     test('changes the limits of a live sandbox, and nothing for one that is unknown', async () => {
@@ -216,11 +216,11 @@ export function describeDriver(driver: DriverUnderTest): void {
       test('destroys what is frozen', async (context) => {
         if (!(await canFreeze())) return context.skip('this host has no freezer');
         const probe = await world.start();
-        const outermost = identityOf(recordsOf(world.runDir, probe.id)[0]!.process.pid)!;
+        const outermost = identityOf(world.recordOf(probe.id)!.process.pid)!;
         await world.driver.freeze(probe.id);
         await world.driver.destroy(probe.id);
         expect(isAlive(outermost)).toBe(false);
-        expect(recordsOf(world.runDir, probe.id)).toEqual([]);
+        expect(world.recordOf(probe.id)).toBeNull();
       });
     }
 
@@ -233,8 +233,7 @@ export function describeDriver(driver: DriverUnderTest): void {
     test('gives up a start that is aborted; nothing is left', async () => {
       for (const delayMs of [0, 5, 15, 30]) {
         const probe = await world.prepare();
-        const { kind } = world;
-        const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64, kind };
+        const spec = world.specOf(probe);
         const started = world.driver.create(spec, AbortSignal.timeout(delayMs)).then(
           () => null,
           (error: unknown) => error,
@@ -243,15 +242,14 @@ export function describeDriver(driver: DriverUnderTest): void {
         if (error !== null) expect((error as BerthError).code).toBe('SANDBOX_START_FAILED');
         else await world.driver.destroy(probe.id);
         expect(await world.driver.usage(probe.id)).toBeNull();
-        expect(recordsOf(world.runDir, probe.id)).toEqual([]);
+        expect(world.recordOf(probe.id)).toBeNull();
       }
     });
 
     test('does not make two sandboxes of one id', async () => {
       const probe = await world.start();
-      const { kind } = world;
-      const spec = { id: probe.id, channelDir: probe.dir, limits: testLimits, heapMb: 64, kind };
-      await expect(world.driver.create(spec, AbortSignal.timeout(5_000))).rejects.toThrow(BerthError);
+      const again = world.driver.create(world.specOf(probe), AbortSignal.timeout(5_000));
+      await expect(again).rejects.toThrow(BerthError);
       expect(await probe.run('return "still here"')).toBe('still here');
       await world.driver.destroy(probe.id);
     });
@@ -296,8 +294,7 @@ export function describeDriver(driver: DriverUnderTest): void {
       );
       const ready = readySchema.parse(JSON.parse(await firstLine(platform.stdout)));
       const left = ready.pids.map(identityOf).filter((identity) => identity !== null);
-      if (state === 'frozen')
-        for (const { cgroups } of recordsOf(world.runDir, ready.id)) cgroups.forEach(freezeGroup);
+      if (state === 'frozen') world.recordOf(ready.id)?.cgroups.forEach(freezeGroup);
       expect(left.length).toBeGreaterThanOrEqual(driver.diesWithPlatform ? 4 : 1);
       platform.kill('SIGKILL');
       if (driver.diesWithPlatform && state === 'at work') await allGone(left, 2_000);
@@ -305,7 +302,7 @@ export function describeDriver(driver: DriverUnderTest): void {
       expect(await world.driver.recover()).toEqual([ready.id]);
       await allGone(left, 2_000);
       expect(existsSync(join(world.runDir, ready.id))).toBe(false);
-      expect(recordsOf(world.runDir, ready.id)).toEqual([]);
+      expect(world.recordOf(ready.id)).toBeNull();
       expect(await world.driver.recover()).toEqual([]);
       expect(await survivor.run('return 42')).toBe(42);
       await world.driver.destroy(survivor.id);
@@ -336,11 +333,6 @@ async function burnsLittle(cpuMicros: () => Promise<number>): Promise<boolean> {
   const before = await cpuMicros();
   await new Promise((resolve) => setTimeout(resolve, 200));
   return (await cpuMicros()) - before < 2_000;
-}
-
-function recordsOf(runDir: string, id: string): { process: { pid: number }; cgroups: string[] }[] {
-  const path = join(runDir, 'records', `${id}.json`);
-  return existsSync(path) ? [JSON.parse(readFileSync(path, 'utf8'))] : [];
 }
 
 async function firstLine(stream: NodeJS.ReadableStream): Promise<string> {

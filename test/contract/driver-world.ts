@@ -1,11 +1,17 @@
 /** What tests of drivers stand on: a run directory, sandboxes with the probe runtime, conditions with a deadline. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asSandboxId, type SandboxId } from '../../src/contracts/ids.ts';
-import type { Driver, SandboxExit, SandboxKind, SandboxLimits } from '../../src/drivers/driver.ts';
+import type {
+  Driver,
+  SandboxExit,
+  SandboxKind,
+  SandboxLimits,
+  SandboxSpec,
+} from '../../src/drivers/driver.ts';
 import { ownKind } from '../../src/drivers/facts.ts';
 import type { DriverLog } from '../../src/drivers/driver-log.ts';
 
@@ -87,13 +93,24 @@ export class DriverWorld {
 
   /** A sandbox whose runtime has connected. */
   async start(limits: Partial<SandboxLimits> = {}, heapMb = 96): Promise<Probe> {
+    return await this.startAs({ limits: { ...testLimits, ...limits }, heapMb });
+  }
+
+  async startAs(more: Partial<SandboxSpec>): Promise<Probe> {
     const probe = await this.prepare();
-    await this.driver.create(
-      { id: probe.id, channelDir: probe.dir, limits: { ...testLimits, ...limits }, heapMb, kind: this.kind },
-      AbortSignal.timeout(WAIT_MS),
-    );
+    await this.driver.create({ ...this.specOf(probe), ...more }, AbortSignal.timeout(WAIT_MS));
     await probe.connected();
     return probe;
+  }
+
+  specOf({ id, dir }: Probe): SandboxSpec {
+    return { id, channelDir: dir, limits: testLimits, heapMb: 64, kind: this.kind, isOneOfMany: false };
+  }
+
+  /** What the driver has on record of it; null when there is nothing. */
+  recordOf(id: string): { readonly process: { readonly pid: number }; readonly cgroups: string[] } | null {
+    const path = join(this.runDir, 'records', `${id}.json`);
+    return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null;
   }
 
   /** A channel directory that listens; no sandbox yet. */

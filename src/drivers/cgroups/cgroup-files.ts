@@ -1,4 +1,5 @@
 /** Reading, writing, emptying and removing cgroup directories; alike in both versions. */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +9,8 @@ const POLL_MS = 4;
 /** Of version 1. */
 export const FREEZER_FILE = 'freezer.state';
 export const THAWED = 'THAWED';
+/** Alike in both versions. */
+export const BACKGROUND_FILE = 'cpu.idle';
 
 export async function makeGroup(path: string): Promise<void> {
   try {
@@ -47,6 +50,32 @@ export async function readNumber(group: string, file: string): Promise<number | 
   return text === null ? null : Number(text);
 }
 
+/** Of files that the kernel answers without waiting. @returns null when the group or the file is gone */
+export function readNow(group: string, file: string): string | null {
+  try {
+    return readFileSync(join(group, file), 'latin1');
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+/** As `setFileIfThere`, for files that the kernel takes without waiting. */
+export function setNowIfThere(group: string, file: string, value: string | number): boolean {
+  try {
+    writeFileSync(join(group, file), String(value), { flag: 'r+' });
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+/** One number on each line. */
+export function numbersOf(text: string | null): number[] {
+  return (text ?? '').split('\n').filter(Boolean).map(Number);
+}
+
 /** A value of a file of `name value` lines; 0 when it is not there. */
 export function keyedNumber(text: string | null, key: string): number {
   const line = text?.split('\n').find((candidate) => candidate.startsWith(`${key} `));
@@ -54,8 +83,7 @@ export function keyedNumber(text: string | null, key: string): number {
 }
 
 export async function processesOf(group: string): Promise<number[]> {
-  const text = await readText(group, 'cgroup.procs');
-  return (text ?? '').split('\n').filter(Boolean).map(Number);
+  return numbersOf(await readText(group, 'cgroup.procs'));
 }
 
 /** Kills everything in the group until it is empty, then removes it. @throws Error when that takes longer */

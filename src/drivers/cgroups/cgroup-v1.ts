@@ -7,15 +7,19 @@ import type { SandboxLimits } from '../driver.ts';
 import { CPU_PERIOD_MICROS, cpuQuotaMicros, OWN_PROCESSES } from './cgroup.ts';
 import type { CgroupTree, CgroupUsage, Controller, SandboxCgroup } from './cgroup.ts';
 import {
+  BACKGROUND_FILE,
   emptyAndRemove,
   FREEZER_FILE,
   isRemoved,
   keyedNumber,
   makeGroup,
+  numbersOf,
+  readNow,
   readNumber,
   readText,
   setFile,
   setFileIfThere,
+  setNowIfThere,
   THAWED,
 } from './cgroup-files.ts';
 
@@ -113,6 +117,22 @@ export class SandboxCgroupV1 implements SandboxCgroup {
       memoryBytes: bytes,
       pids: Math.max(0, count - this.#ownProcesses),
     };
+  }
+
+  cpuMicros(): number | null {
+    const { cpuacct } = this.#groups;
+    const text = cpuacct === null ? null : readNow(cpuacct, 'cpuacct.usage');
+    return text === null ? null : Number(text) / 1_000;
+  }
+
+  threads(): readonly number[] {
+    const { cpu } = this.#groups;
+    return cpu === null ? [] : numbersOf(readNow(cpu, 'tasks'));
+  }
+
+  setBackground(isInBackground: boolean): boolean {
+    const { cpu } = this.#groups;
+    return cpu !== null && setNowIfThere(cpu, BACKGROUND_FILE, isInBackground ? 1 : 0);
   }
 
   async oomKills(): Promise<number> {

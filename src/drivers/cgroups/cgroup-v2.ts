@@ -6,14 +6,18 @@ import type { SandboxLimits } from '../driver.ts';
 import { CPU_PERIOD_MICROS, cpuQuotaMicros, OWN_PROCESSES } from './cgroup.ts';
 import type { CgroupTree, CgroupUsage, Controller, SandboxCgroup } from './cgroup.ts';
 import {
+  BACKGROUND_FILE,
   emptyAndRemove,
   isRemoved,
   keyedNumber,
   makeGroup,
+  numbersOf,
+  readNow,
   readNumber,
   readText,
   setFile,
   setFileIfThere,
+  setNowIfThere,
 } from './cgroup-files.ts';
 
 export class CgroupTreeV2 implements CgroupTree {
@@ -98,6 +102,19 @@ export class SandboxCgroupV2 implements SandboxCgroup {
       memoryBytes: bytes,
       pids: Math.max(0, count - this.#ownProcesses),
     };
+  }
+
+  cpuMicros(): number | null {
+    const text = readNow(this.#path, 'cpu.stat');
+    return text === null ? null : keyedNumber(text, 'usage_usec');
+  }
+
+  threads(): readonly number[] {
+    return numbersOf(readNow(this.#path, 'cgroup.threads'));
+  }
+
+  setBackground(isInBackground: boolean): boolean {
+    return setNowIfThere(this.#path, BACKGROUND_FILE, isInBackground ? 1 : 0);
   }
 
   async oomKills(): Promise<number> {

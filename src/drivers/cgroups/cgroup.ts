@@ -26,6 +26,15 @@ export interface SandboxCgroup {
   setFrozen(isFrozen: boolean): Promise<void>;
   /** @returns null when the group is gone */
   usage(): Promise<CgroupUsage | null>;
+  /** CPU time in microseconds, read at once; null when the group is gone */
+  cpuMicros(): number | null;
+  /** Ids of all threads in it; they are the same under /proc/<id> */
+  threads(): readonly number[];
+  /**
+   * In the background its processes get what CPU all others leave, and give it back in the middle of a slice (`cpu.idle`, since
+   * Linux 5.15). @returns false where the kernel has no such file, or the group is gone
+   */
+  setBackground(isInBackground: boolean): boolean;
   /** How many processes the kernel killed in it for memory. */
   oomKills(): Promise<number>;
   /** Kills until the group is empty and removes it. Idempotent. @throws Error when it is not empty after `deadlineMs` */

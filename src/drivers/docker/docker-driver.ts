@@ -2,6 +2,8 @@
 import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import type { IsolationTier } from '../../contracts/isolations.ts';
+import { systemClock } from '../../kernel/clock.ts';
+import { Background } from '../background.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type {
   Driver,
@@ -60,6 +62,7 @@ class DockerDriver implements Driver {
   readonly #records: SandboxRecords;
   readonly #holdings: HoldingBook<ContainerHolding>;
   readonly #services: ServiceGround;
+  readonly #background: Background;
   #ground: Promise<DockerGround> | null = null;
   #probed: Promise<ProbedEngine> | null = null;
 
@@ -67,6 +70,7 @@ class DockerDriver implements Driver {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
     this.#services = new ServiceGround(options);
+    this.#background = new Background({ clock: systemClock, log: options.log });
     this.#holdings = new HoldingBook({
       log: options.log,
       destroyMs: DESTROY_MS,
@@ -109,6 +113,8 @@ class DockerDriver implements Driver {
           return { basis: plan, config: containerConfig(plan), graceSeconds: null, uid: plan.uid };
         }),
     });
+    const group = holding.sandbox?.view?.group;
+    if (group !== undefined) this.#background.add(spec.id, group, spec.isOneOfMany);
   }
 
   async startService(spec: ServiceSpec, signal: AbortSignal): Promise<void> {
@@ -294,6 +300,7 @@ class DockerDriver implements Driver {
   }
 
   async #release({ spec, uid }: ContainerHolding): Promise<void> {
+    this.#background.remove(spec.id);
     await this.#records.remove(spec.id);
     if (uid !== null) (await this.#ground)?.uids.release(uid);
   }

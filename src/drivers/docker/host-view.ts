@@ -25,13 +25,13 @@ const allControllers: ReadonlySet<Controller> = new Set(['memory', 'cpu', 'pids'
 
 export class HostView {
   readonly first: ProcessIdentity;
-  readonly #group: SandboxCgroup;
+  readonly group: SandboxCgroup;
   readonly #hasOwnKernel: boolean;
   #main: ProcessIdentity | null = null;
 
   private constructor(first: ProcessIdentity, group: SandboxCgroup, hasOwnKernel: boolean) {
     this.first = first;
-    this.#group = group;
+    this.group = group;
     this.#hasOwnKernel = hasOwnKernel;
   }
 
@@ -52,7 +52,7 @@ export class HostView {
   }
 
   async usage(): Promise<SandboxUsage | null> {
-    const counted = await this.#group.usage();
+    const counted = await this.group.usage();
     if (counted === null) return null;
     // Processes of a guest are none of the host: the group counts its kernel's threads.
     const pids = this.#hasOwnKernel ? Math.max(1, counted.pids) : counted.pids;
@@ -65,7 +65,7 @@ export class HostView {
   }
 
   async setLimits(limits: SandboxLimits): Promise<void> {
-    await this.#group.setLimits(limits);
+    await this.group.setLimits(limits);
   }
 
   async #mainThread(): Promise<MainThreadUsage> {
@@ -91,7 +91,7 @@ export class HostView {
 
   /** Of all processes in the group. */
   async #threads(): Promise<readonly number[]> {
-    const [group] = this.#group.paths;
+    const [group] = this.group.paths;
     return group === undefined ? [] : (await processesOf(group)).flatMap(threadsOf);
   }
 }

@@ -1,6 +1,8 @@
 /** The driver `jail`: sandboxes made with bubblewrap, without a daemon. The chain of a start is in `jail-process.ts`. */
 import type { SandboxId } from '../../contracts/ids.ts';
+import { systemClock } from '../../kernel/clock.ts';
 import { allApplied } from '../all-applied.ts';
+import { Background } from '../background.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type { SandboxCgroup } from '../cgroups/cgroup.ts';
 import type {
@@ -44,12 +46,14 @@ class JailDriver implements Driver {
   readonly #options: JailOptions;
   readonly #records: SandboxRecords;
   readonly #holdings: HoldingBook<JailHolding>;
+  readonly #background: Background;
   #ground: Promise<JailGround> | null = null;
   #facts: Promise<DriverFacts> | null = null;
 
   constructor(options: JailOptions) {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
+    this.#background = new Background({ clock: systemClock, log: options.log });
     this.#holdings = new HoldingBook({
       log: options.log,
       destroyMs: DESTROY_MS + (options.startMs ?? DEFAULT_START_MS),
@@ -201,9 +205,11 @@ class JailDriver implements Driver {
     stopIfDoomed(holding);
     await holding.sandbox.enter(this.#options.startMs ?? DEFAULT_START_MS);
     stopIfDoomed(holding);
+    if (holding.cgroup !== null) this.#background.add(id, holding.cgroup, spec.isOneOfMany);
   }
 
   async #release({ spec, uid }: JailHolding): Promise<void> {
+    this.#background.remove(spec.id);
     const ground = await this.#prepare();
     await this.#records.remove(spec.id);
     if (uid !== null) ground.uids?.release(uid);
