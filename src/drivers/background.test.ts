@@ -76,10 +76,10 @@ describe('the background', () => {
     });
   });
 
-  function worker(isOneOfMany = false): Worker {
+  function worker(): Worker {
     const made = new Worker(clock, workers.length);
     workers.push(made);
-    background.add(made.id, made, isOneOfMany);
+    background.add(made.id, made);
     return made;
   }
 
@@ -150,13 +150,6 @@ describe('the background', () => {
     burner.does(0);
     await clock.advance(5_000);
     expect(burner.moves).toEqual([true]);
-  });
-
-  it('starts one of many there, for a second', async () => {
-    const starting = worker(true);
-    expect(starting.isInBackground).toBe(true);
-    await clock.advance(1_500);
-    expect(starting.moves).toEqual([true, false]);
   });
 
   it('looks at a thousand in turns', async () => {

@@ -25,8 +25,6 @@ const STARVING = { share: 0.05, waiting: 0.5 } as const;
 /** After two looks at which it starved it runs as all others for so long; of those that starve one at a time. */
 const STARVED_MS = 2 * LOOK_MS;
 const LIFT_MS = 1_000;
-/** One of a crowd that starts has started by then. */
-const START_MS = 1_000;
 
 type Group = Pick<SandboxCgroup, 'cpuMicros' | 'threads' | 'setBackground'>;
 
@@ -67,24 +65,20 @@ export class Background {
     this.#timesOf = options.timesOf ?? threadTimes;
   }
 
-  /** @param isOneOfMany others start beside it and more wait: it starts in the background */
-  add(id: SandboxId, group: Group, isOneOfMany: boolean): void {
+  add(id: SandboxId, group: Group): void {
     const now = this.#now();
-    const cpuMicros = group.cpuMicros() ?? 0;
-    const place: Place = {
+    this.#places.set(id, {
       id,
       group,
       at: now,
-      cpuMicros,
+      cpuMicros: group.cpuMicros() ?? 0,
       threads: null,
       threadsAt: now,
       isInBackground: false,
       burns: 0,
-      calmAt: now + START_MS,
+      calmAt: now,
       starvesSince: null,
-    };
-    this.#places.set(id, place);
-    if (isOneOfMany) this.#move(place, true);
+    });
     this.#lookLater();
   }
 

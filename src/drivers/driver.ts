@@ -64,8 +64,6 @@ export interface SandboxSpec {
   readonly heapMb: number;
   /** One that `facts` offers. */
   readonly kind: SandboxKind;
-  /** Others start beside it and more wait: it starts with what CPU all others leave, where the host can give it that. */
-  readonly isOneOfMany: boolean;
 }
 
 /** A service: a program of an image that the operator listed, with a volume that outlives it. */

@@ -6,7 +6,5 @@ export interface SandboxPlan {
   readonly mould: Mould;
   /** Started for the pool, not for a request that waits. */
   readonly isRefill: boolean;
-  /** More requests wait than sandboxes start at once. */
-  readonly isOneOfMany: boolean;
   readonly places: SourcePlaces;
 }

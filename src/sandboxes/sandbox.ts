@@ -110,7 +110,6 @@ export class Sandbox {
         limits: this.#limits,
         heapMb: this.mould.heapMb,
         kind: this.mould.kind,
-        isOneOfMany: this.#plan.isOneOfMany,
         onCreated: () => this.#take({ type: 'created' }),
         onSocket: (socket) => this.#connect(socket),
       })

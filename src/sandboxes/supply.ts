@@ -273,8 +273,7 @@ export class Supply {
   }
 
   #start(mould: Mould, isRefill: boolean): void {
-    const isOneOfMany = this.#orders.size > this.#options.pool.startConcurrency;
-    const sandbox = this.#options.make({ mould, isRefill, isOneOfMany });
+    const sandbox = this.#options.make({ mould, isRefill });
     this.#total += 1;
     this.#starting.set(sandbox, this.#options.services.clock.monotonic());
     sandbox.start();

@@ -32,7 +32,7 @@ const limits: SandboxLimits = {
   tmpBytes: 1 << 20,
   tmpInodes: 64,
 };
-const basis = { limits, heapMb: 64, kind: ownKind, isOneOfMany: false };
+const basis = { limits, heapMb: 64, kind: ownKind };
 const never = new AbortController().signal;
 const uid = process.geteuid!();
 

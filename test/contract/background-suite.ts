@@ -47,12 +47,6 @@ export function describeBackground(title: string, make: (place: DriverPlace) => 
       await Promise.all([burner, server].map(({ id }) => world.driver.destroy(id)));
     });
 
-    test('one of many starts there', async () => {
-      const probe = await world.startAs({ isOneOfMany: true });
-      await eventually('it is as all others', () => !isInBackground(probe), CALM_MS);
-      await world.driver.destroy(probe.id);
-    });
-
     test('a thread or a child that burns counts as its sandbox does', async () => {
       const probe = await world.start();
       await probe.run(`new (require('worker_threads').Worker)('for (;;) ;', { eval: true })`);

@@ -93,18 +93,15 @@ export class DriverWorld {
 
   /** A sandbox whose runtime has connected. */
   async start(limits: Partial<SandboxLimits> = {}, heapMb = 96): Promise<Probe> {
-    return await this.startAs({ limits: { ...testLimits, ...limits }, heapMb });
-  }
-
-  async startAs(more: Partial<SandboxSpec>): Promise<Probe> {
     const probe = await this.prepare();
-    await this.driver.create({ ...this.specOf(probe), ...more }, AbortSignal.timeout(WAIT_MS));
+    const spec = { ...this.specOf(probe), limits: { ...testLimits, ...limits }, heapMb };
+    await this.driver.create(spec, AbortSignal.timeout(WAIT_MS));
     await probe.connected();
     return probe;
   }
 
   specOf({ id, dir }: Probe): SandboxSpec {
-    return { id, channelDir: dir, limits: testLimits, heapMb: 64, kind: this.kind, isOneOfMany: false };
+    return { id, channelDir: dir, limits: testLimits, heapMb: 64, kind: this.kind };
   }
 
   /** What the driver has on record of it; null when there is nothing. */

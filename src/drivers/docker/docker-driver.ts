@@ -113,8 +113,6 @@ class DockerDriver implements Driver {
           return { basis: plan, config: containerConfig(plan), graceSeconds: null, uid: plan.uid };
         }),
     });
-    const group = holding.sandbox?.view?.group;
-    if (group !== undefined) this.#background.add(spec.id, group, spec.isOneOfMany);
   }
 
   async startService(spec: ServiceSpec, signal: AbortSignal): Promise<void> {
@@ -263,8 +261,9 @@ class DockerDriver implements Driver {
     holding.sandbox = new ContainerSandbox(ground.containers, made);
     await holding.sandbox.start();
     // A service has time to end when the platform is killed: nobody but its keeper ends it then, see removeLeftovers.
-    const first = made.graceSeconds === null ? holding.sandbox.view?.first : null;
-    await this.#records.write({ ...record, process: first ?? null });
+    const view = made.graceSeconds === null ? holding.sandbox.view : null;
+    if (view !== null) this.#background.add(id, view.group);
+    await this.#records.write({ ...record, process: view?.first ?? null });
     stopIfDoomed(holding);
   }
 

@@ -205,7 +205,7 @@ class JailDriver implements Driver {
     stopIfDoomed(holding);
     await holding.sandbox.enter(this.#options.startMs ?? DEFAULT_START_MS);
     stopIfDoomed(holding);
-    if (holding.cgroup !== null) this.#background.add(id, holding.cgroup, spec.isOneOfMany);
+    if (holding.cgroup !== null) this.#background.add(id, holding.cgroup);
   }
 
   async #release({ spec, uid }: JailHolding): Promise<void> {

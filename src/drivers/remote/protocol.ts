@@ -12,7 +12,7 @@ import { serviceKindSchema } from '../../contracts/services.ts';
 import { type DriverFacts, driverNames, isolations, type RuntimeFacts } from '../driver.ts';
 
 /** Raised with every change of a message. Both sides come from one installation, so other versions are refused. */
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 4;
 
 const MiB = 1024 * 1024;
 const MAX_PATH_CHARACTERS = 256;
@@ -54,7 +54,6 @@ const specSchema = z.strictObject({
     .min(1)
     .max(limitDefinitions.memoryBytes.ceiling / MiB),
   kind: z.strictObject({ isolation: z.enum(isolationTiers), nodeMajor: z.int().min(1).max(MAX_NODE_MAJOR) }),
-  isOneOfMany: z.boolean(),
 });
 
 /** What the container is made of is the supervisor's to know: the server names a kind of its settings. */

@@ -92,8 +92,8 @@ class RemoteDriver implements Driver {
   }
 
   create(spec: SandboxSpec, signal: AbortSignal): Promise<void> {
-    const { id, channelDir, limits, heapMb, kind, isOneOfMany } = spec;
-    return this.#start('create', { spec: { id, channelDir, limits, heapMb, kind, isOneOfMany } }, signal);
+    const { id, channelDir, limits, heapMb, kind } = spec;
+    return this.#start('create', { spec: { id, channelDir, limits, heapMb, kind } }, signal);
   }
 
   startService(spec: ServiceSpec, signal: AbortSignal): Promise<void> {
