@@ -7,7 +7,8 @@
  *
  * `stream` is the number of the invocation, chosen by the host, ascending, never reused; 0 is the sandbox itself.
  * Body bytes are under credit: each side may send `INITIAL_WINDOW_BYTES` of body per invocation before the other
- * grants more with Window. The host checks everything; a sandbox that breaks a rule is killed (PROTOCOL_VIOLATION).
+ * grants more with Window, half a window or more at once. The host checks everything; a sandbox that breaks a rule is
+ * killed (PROTOCOL_VIOLATION).
  *
  * The frames of egress (docs/adr/0005-egress-broker.md) have streams of their own, numbered by the sandbox, ascending,
  * never reused. Each is a connection, from EgressOpen to the sandbox's EgressClose, or one look-up.
@@ -18,6 +19,8 @@ import { formSchema } from './forms.ts';
 export const PROTOCOL_VERSION = 2;
 export const FRAME_HEADER_BYTES = 10;
 export const INITIAL_WINDOW_BYTES = 256 * 1024;
+/** Least that a side grants at once: each grant then costs its sender as many bytes that it has taken. */
+export const LEAST_GRANT_BYTES = INITIAL_WINDOW_BYTES / 2;
 /** Largest piece of a body in one frame. */
 export const MAX_DATA_BYTES = 64 * 1024;
 /** Largest payload that the host accepts from a sandbox: a response head with its first piece of body. */
@@ -39,7 +42,7 @@ export const FrameType = {
   Response: 5,
   /** Both ways: body bytes, 0..MAX_DATA_BYTES. Flags: End (this side's body is complete); S→H also Done. */
   Data: 6,
-  /** Both ways: u32 LE, bytes of body that the receiver has consumed and grants anew. */
+  /** Both ways: u32 LE, bytes of body that the receiver has consumed and grants anew: `LEAST_GRANT_BYTES` or more. */
   Window: 7,
   /** H→S: the caller is gone or time is up; payload u8 `CancelReason`. The runtime aborts, and answers with Done. */
   Cancel: 8,
@@ -64,7 +67,7 @@ export const FrameType = {
   EgressOpened: 17,
   /** Both ways: bytes of the connection, 1..MAX_DATA_BYTES. Flag End: this side sends no more (half-close); may be empty then. */
   EgressData: 18,
-  /** Both ways: u32 LE, as Window. */
+  /** Both ways: u32 LE, as Window: `LEAST_EGRESS_GRANT_BYTES` or more. */
   EgressWindow: 19,
   /** H→S, JSON `EgressFailure`: refused, not connected, or broken off; the sandbox answers with its own EgressClose.
    *  S→H, empty: the sandbox is done with the connection. Nothing follows on the stream from the sandbox. */
@@ -129,6 +132,8 @@ export type Failure = z.infer<typeof failureSchema>;
 
 /** Bytes that each side may send on a connection of egress before the other grants more. */
 export const EGRESS_WINDOW_BYTES = 128 * 1024;
+/** As `LEAST_GRANT_BYTES`. */
+export const LEAST_EGRESS_GRANT_BYTES = EGRESS_WINDOW_BYTES / 2;
 /** Streams of egress that a sandbox may have, those included that the host has closed and the sandbox has not. */
 export const MAX_EGRESS_STREAMS = 65_536;
 /** A host name in text form (RFC 1035, 2.3.4), or an address in any spelling. */

@@ -1,7 +1,5 @@
 /** The request body of one invocation: pulled by whoever reads it, and granted anew to the host as it is taken. */
-import { INITIAL_WINDOW_BYTES } from '../contracts/frames.ts';
-
-const GRANT_FROM_BYTES = INITIAL_WINDOW_BYTES / 2;
+import { LEAST_GRANT_BYTES } from '../contracts/frames.ts';
 
 export class RequestBody {
   readonly #grant: (bytes: number) => void;
@@ -59,7 +57,7 @@ export class RequestBody {
     if (chunks.length === 0) this.#chunks = null;
     if (!this.#isEnded) {
       this.#taken += chunk.length;
-      if (this.#taken >= GRANT_FROM_BYTES) {
+      if (this.#taken >= LEAST_GRANT_BYTES) {
         this.#grant(this.#taken);
         this.#taken = 0;
       }

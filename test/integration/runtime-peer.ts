@@ -11,6 +11,7 @@ import {
   failureSchema,
   helloSchema,
   INITIAL_WINDOW_BYTES,
+  LEAST_GRANT_BYTES,
   loadedSchema,
   MAX_DATA_BYTES,
   MAX_SANDBOX_PAYLOAD_BYTES,
@@ -353,7 +354,9 @@ export class RuntimePeer {
         this.violations.push('data out of order');
       this.#take(of, payload, flags);
     } else if (type === FrameType.Window) {
-      of.sendCredit += payload.readUInt32LE(0);
+      const bytes = payload.readUInt32LE(0);
+      of.sendCredit += bytes;
+      if (bytes < LEAST_GRANT_BYTES) this.violations.push('less credit than may be granted at once');
       if (of.sendCredit > INITIAL_WINDOW_BYTES) this.violations.push('credit for what was not sent');
     } else if (type === FrameType.Done) of.isDone = true;
     else if (type === FrameType.Failed) of.failure = failureSchema.parse(JSON.parse(payload.toString()));

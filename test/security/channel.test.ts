@@ -100,6 +100,18 @@ it('42: body without credit, to a caller that does not read, kills the sandbox',
   socket.destroy();
 });
 
+it('42: credit bit by bit, for a body that came, kills the sandbox', async () => {
+  await arena.deploy(
+    'breaker',
+    channelAttack(
+      'setTimeout(() => { for (let byte = 0; byte < 100_000; byte++) say(frame(Window, 0, 1, u32(1))); cb(null, 1); }, 500);',
+    ),
+  );
+  const body = Buffer.alloc(200_000);
+  const problem = await arena.platform.problem('attacker', 'breaker', { method: 'POST', body });
+  expect(problem).toMatchObject({ code: 'PROTOCOL_VIOLATION', status: 502 });
+});
+
 const FLOOD_MS = 1_500;
 
 describe('42: what is no breach, and yet no answer', () => {

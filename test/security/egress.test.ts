@@ -13,14 +13,20 @@ const dns = await NameServer.start();
 const deaf = createServer((socket) => void socket.on('error', () => socket.destroy()).pause());
 const deafPort = await listening(deaf);
 dns.names.set('deaf.test', { a: ['127.0.0.1'] });
+/** Says more than there is credit for, and reads nothing. */
+const loud = createServer((socket) => {
+  socket.on('error', () => socket.destroy()).write(Buffer.alloc(1_000_000));
+});
+const loudPort = await listening(loud);
 
 const arena = Arena.prepare(
   { wallMs: 30_000, blockedMs: 10_000 },
-  { BERTH_EGRESS_DNS: dns.address, BERTH_EGRESS_ALLOW: `127.0.0.1:${deafPort}` },
+  { BERTH_EGRESS_DNS: dns.address, BERTH_EGRESS_ALLOW: `127.0.0.1:${deafPort},127.0.0.1:${loudPort}` },
 );
 afterAll(() => {
   dns.close();
   deaf.close();
+  loud.close();
 });
 
 const MiB = 1024 * 1024;
@@ -30,7 +36,9 @@ function resident(): number {
   return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024;
 }
 
-const OPEN = `frame(16, 0, number, Buffer.from(JSON.stringify({ host: 'deaf.test', port: ${deafPort}, family: 0, invocation: 0 })))`;
+const openFrame = (port: number): string =>
+  `frame(16, 0, number, Buffer.from(JSON.stringify({ host: 'deaf.test', port: ${port}, family: 0, invocation: 0 })))`;
+const OPEN = openFrame(deafPort);
 const ASK = `frame(21, 0, number, Buffer.from('{"name":"a","type":"A","family":0}'))`;
 
 /** How much the server grows while `attack` goes on, at most. */
@@ -150,6 +158,16 @@ describe('42: what is in order, and too much of it', () => {
       for (const socket of callers) socket.destroy();
     });
     expect(grown / MiB).toBeLessThan(128);
+  });
+
+  it('credit bit by bit, for what a server sent, kills the sandbox', async () => {
+    const problem = await arena.problem(
+      channelAttack(`
+        const number = 1;
+        say(${openFrame(loudPort)});
+        setTimeout(() => { for (let byte = 0; byte < 50_000; byte++) say(frame(19, 0, number, u32(1))); cb(null, 1); }, 1_000);`),
+    );
+    expect(problem).toMatchObject({ code: 'PROTOCOL_VIOLATION', status: 502 });
   });
 
   it('bytes one by one, to a server that does not read: others are served in time', async () => {

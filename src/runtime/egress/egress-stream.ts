@@ -5,6 +5,7 @@ import {
   type EgressPeer,
   FrameFlag,
   FrameType,
+  LEAST_EGRESS_GRANT_BYTES,
   MAX_DATA_BYTES,
 } from '../../contracts/frames.ts';
 import type { SendFrame } from './egress-port.ts';
@@ -29,7 +30,6 @@ export interface EgressStreamOptions {
   readonly onOver: () => void;
 }
 
-const GRANT_FROM_BYTES = EGRESS_WINDOW_BYTES / 2;
 const WINDOW_BYTES = 4;
 const NOTHING = Buffer.alloc(0);
 
@@ -123,7 +123,7 @@ export class EgressStream {
 
   #grant(bytes: number): void {
     this.#taken += bytes;
-    if (this.#taken < GRANT_FROM_BYTES || this.#hasRemoteEnded || this.#isOver) return;
+    if (this.#taken < LEAST_EGRESS_GRANT_BYTES || this.#hasRemoteEnded || this.#isOver) return;
     const payload = Buffer.allocUnsafe(WINDOW_BYTES);
     payload.writeUInt32LE(this.#taken);
     this.#taken = 0;

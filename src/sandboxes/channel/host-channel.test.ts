@@ -8,6 +8,7 @@ import {
   FrameFlag,
   FrameType,
   INITIAL_WINDOW_BYTES,
+  LEAST_GRANT_BYTES,
   MAX_DATA_BYTES,
   MAX_HOST_PAYLOAD_BYTES,
   PROTOCOL_VERSION,
@@ -168,9 +169,9 @@ describe('a channel', () => {
     expect(
       Math.max(...frames.filter(({ type }) => type === FrameType.Data).map(({ payload }) => payload.length)),
     ).toBe(MAX_DATA_BYTES);
-    writer.send(FrameType.Window, 0, frames[0]!.stream, window(1000));
+    writer.send(FrameType.Window, 0, frames[0]!.stream, window(LEAST_GRANT_BYTES));
     await vi.waitFor(() => expect(heard.onWritable).toHaveBeenCalledOnce());
-    expect(invocation.writableBytes).toBe(1000);
+    expect(invocation.writableBytes).toBe(LEAST_GRANT_BYTES);
     invocation.write(Buffer.from('x'), true);
     await vi.waitFor(() =>
       expect(frames.at(-1)).toMatchObject({ type: FrameType.Data, flags: FrameFlag.End }),
@@ -337,8 +338,15 @@ describe('a sandbox that breaks the protocol', () => {
     'grants credit for nothing': () => (
       hello(),
       channel.open(REQUEST, invocationEvents()),
-      writer.send(FrameType.Window, 0, 1, window(1))
+      writer.send(FrameType.Window, 0, 1, window(LEAST_GRANT_BYTES))
     ),
+    'grants credit bit by bit': () => {
+      hello();
+      channel
+        .open({ ...REQUEST, isEnd: false }, invocationEvents())
+        .write(Buffer.alloc(INITIAL_WINDOW_BYTES), false);
+      writer.send(FrameType.Window, 0, 1, window(LEAST_GRANT_BYTES - 1));
+    },
     'answers a ping that was not sent': () => (hello(), writer.send(FrameType.Pong, 0, 5)),
     'says loaded before load': () => (
       hello(),

@@ -6,6 +6,7 @@ import {
   EGRESS_WINDOW_BYTES,
   FrameFlag,
   FrameType,
+  LEAST_EGRESS_GRANT_BYTES,
   MAX_DATA_BYTES,
   MAX_EGRESS_STREAMS,
   PROTOCOL_VERSION,
@@ -68,7 +69,13 @@ describe('the protocol is broken by a sandbox that', () => {
     },
     'grants credit for nothing': async () => {
       await host.connected();
-      host.say(FrameType.EgressWindow, 1, windowOf(1));
+      host.say(FrameType.EgressWindow, 1, windowOf(LEAST_EGRESS_GRANT_BYTES));
+    },
+    'grants credit bit by bit': async () => {
+      const remote = await host.connected();
+      remote.push(Buffer.alloc(EGRESS_WINDOW_BYTES));
+      await host.quiet();
+      host.say(FrameType.EgressWindow, 1, windowOf(LEAST_EGRESS_GRANT_BYTES - 1));
     },
     'grants in the wrong size': async () => {
       await host.connected();
@@ -170,8 +177,11 @@ describe('whatever a sandbox sends', () => {
   it('and whatever credit it gives, what a remote sends arrives whole and in order', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.uint8Array({ minLength: 1, maxLength: 40_000 }), { minLength: 1, maxLength: 10 }),
-        fc.array(fc.integer({ min: 1, max: 60_000 }), { minLength: 1, maxLength: 5 }),
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 100_000 }), { minLength: 1, maxLength: 10 }),
+        fc.array(fc.integer({ min: LEAST_EGRESS_GRANT_BYTES, max: EGRESS_WINDOW_BYTES }), {
+          minLength: 1,
+          maxLength: 5,
+        }),
         async (pieces, grants) => {
           host = new EgressHost();
           const remote = await host.connected();
@@ -192,8 +202,9 @@ describe('whatever a sandbox sends', () => {
       const bytes = Buffer.concat(data.map(({ payload }) => payload));
       if (data.some(({ flags }) => flags === FrameFlag.End)) return bytes;
       const grant = Math.min(grants[turn % grants.length]!, bytes.length - granted);
+      if (grant < LEAST_EGRESS_GRANT_BYTES) continue;
       granted += grant;
-      if (grant > 0) host.say(FrameType.EgressWindow, 1, windowOf(grant));
+      host.say(FrameType.EgressWindow, 1, windowOf(grant));
     }
     throw new Error('the end did not come');
   }

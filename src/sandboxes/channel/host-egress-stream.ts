@@ -6,6 +6,7 @@ import {
   type EgressPeer,
   FrameFlag,
   FrameType,
+  LEAST_EGRESS_GRANT_BYTES,
   MAX_DATA_BYTES,
 } from '../../contracts/frames.ts';
 import { MalformedFrame } from '../../kernel/frame-heads.ts';
@@ -13,7 +14,6 @@ import type { FrameWriter } from '../../kernel/frame-writer.ts';
 import { SMALL_PIECE_BYTES, SmallPieces } from '../../kernel/small-pieces.ts';
 import { type EgressConnection, EgressError } from '../egress/egress.ts';
 
-const GRANT_FROM_BYTES = EGRESS_WINDOW_BYTES / 2;
 const WINDOW_PAYLOAD_BYTES = 4;
 const NOTHING = Buffer.alloc(0);
 
@@ -90,7 +90,8 @@ export class HostEgressStream {
   granted(payload: Buffer): void {
     if (payload.length !== WINDOW_PAYLOAD_BYTES) throw new MalformedFrame('a window of the wrong size');
     const bytes = payload.readUInt32LE(0);
-    if (bytes === 0 || this.#sendCredit + bytes > EGRESS_WINDOW_BYTES)
+    if (bytes < LEAST_EGRESS_GRANT_BYTES) throw new MalformedFrame('less credit than may be granted at once');
+    if (this.#sendCredit + bytes > EGRESS_WINDOW_BYTES)
       throw new MalformedFrame('credit for bytes that were not sent');
     this.#sendCredit += bytes;
     if (this.#connection !== null) this.#pump(this.#connection);
@@ -138,7 +139,7 @@ export class HostEgressStream {
 
   #grant(bytes: number): void {
     this.#passedOn += bytes;
-    if (this.#passedOn < GRANT_FROM_BYTES || this.#hasSandboxEnded || this.#isClosed) return;
+    if (this.#passedOn < LEAST_EGRESS_GRANT_BYTES || this.#hasSandboxEnded || this.#isClosed) return;
     const grant = Buffer.allocUnsafe(WINDOW_PAYLOAD_BYTES);
     grant.writeUInt32LE(this.#passedOn);
     this.#receiveCredit += this.#passedOn;

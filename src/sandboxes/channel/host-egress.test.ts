@@ -1,5 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { EGRESS_WINDOW_BYTES, FrameFlag, FrameType, MAX_DATA_BYTES } from '../../contracts/frames.ts';
+import {
+  EGRESS_WINDOW_BYTES,
+  FrameFlag,
+  FrameType,
+  LEAST_EGRESS_GRANT_BYTES,
+  MAX_DATA_BYTES,
+} from '../../contracts/frames.ts';
 import { MalformedFrame } from '../../kernel/frame-heads.ts';
 import { EgressError } from '../egress/egress.ts';
 import { EgressHost, target, windowOf } from '../testing/egress-host.ts';
@@ -61,9 +67,9 @@ describe('a connection', () => {
     expect(
       Math.max(...host.told(FrameType.EgressData).map(({ payload }) => payload.length)),
     ).toBeLessThanOrEqual(MAX_DATA_BYTES);
-    host.say(FrameType.EgressWindow, 1, windowOf(1_000));
+    host.say(FrameType.EgressWindow, 1, windowOf(LEAST_EGRESS_GRANT_BYTES));
     await host.quiet();
-    expect(sent()).toBe(EGRESS_WINDOW_BYTES + 1_000);
+    expect(sent()).toBe(EGRESS_WINDOW_BYTES + LEAST_EGRESS_GRANT_BYTES);
   });
 
   it('grants credit when the remote has taken the bytes', async () => {

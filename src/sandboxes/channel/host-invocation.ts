@@ -5,6 +5,7 @@ import {
   FrameFlag,
   FrameType,
   INITIAL_WINDOW_BYTES,
+  LEAST_GRANT_BYTES,
   MAX_DATA_BYTES,
   type ResponseHead,
 } from '../../contracts/frames.ts';
@@ -13,7 +14,6 @@ import type { FrameWriter } from '../../kernel/frame-writer.ts';
 import { SMALL_PIECE_BYTES, SmallPieces } from '../../kernel/small-pieces.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
 
-const GRANT_FROM_BYTES = INITIAL_WINDOW_BYTES / 2;
 const WINDOW_PAYLOAD_BYTES = 4;
 const reasonCodes = {
   'client-gone': CancelReason.ClientGone,
@@ -87,7 +87,7 @@ export class HostInvocation implements Invocation {
   }
 
   #grant(): void {
-    if (this.#consumed < GRANT_FROM_BYTES || this.#isResponseEnded || this.#isOver || this.#isCancelled)
+    if (this.#consumed < LEAST_GRANT_BYTES || this.#isResponseEnded || this.#isOver || this.#isCancelled)
       return;
     const grant = Buffer.allocUnsafe(WINDOW_PAYLOAD_BYTES);
     grant.writeUInt32LE(this.#consumed);
@@ -140,7 +140,8 @@ export class HostInvocation implements Invocation {
   granted(payload: Buffer): void {
     if (payload.length !== WINDOW_PAYLOAD_BYTES) throw new MalformedFrame('a window of the wrong size');
     const bytes = payload.readUInt32LE(0);
-    if (bytes === 0 || this.#sendCredit + bytes > INITIAL_WINDOW_BYTES)
+    if (bytes < LEAST_GRANT_BYTES) throw new MalformedFrame('less credit than may be granted at once');
+    if (this.#sendCredit + bytes > INITIAL_WINDOW_BYTES)
       throw new MalformedFrame('credit for bytes that were not sent');
     this.#sendCredit += bytes;
     if (!this.#isStarved) return;
