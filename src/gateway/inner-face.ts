@@ -36,6 +36,9 @@ export interface InnerFace {
 }
 
 const MAX_HEADER_BYTES = 64 * 1024;
+/** As the gateway has it. Node's own limit works for servers that listen only. */
+const HEAD_MS = 20_000;
+const lateHead = Object.assign(new Error('the head did not come'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
 
 export function createInnerFace(options: InnerFaceOptions): InnerFace {
   const calls = new WeakMap<Duplex, InnerCall>();
@@ -48,7 +51,9 @@ export function createInnerFace(options: InnerFaceOptions): InnerFace {
   // Each request has a connection of its own, so that it is counted for the invocation which opened that.
   server.maxRequestsPerSocket = 1;
   server.maxHeadersCount = 0;
+  const headTimes = new HeadTimes(options.clock);
   const serve = (request: IncomingMessage, response: ServerResponse, sendContinue: boolean): void => {
+    headTimes.came(request.socket);
     // Node says `close` for the last request of a connection, and leaves closing to the client.
     response.shouldKeepAlive = false;
     const target = targetOf(options.directory, request, calls.get(request.socket));
@@ -62,6 +67,7 @@ export function createInnerFace(options: InnerFaceOptions): InnerFace {
   server.on('request', (request, response) => serve(request, response, false));
   server.on('checkContinue', (request, response) => serve(request, response, true));
   server.on('upgrade', (request, socket, head) => {
+    headTimes.came(socket);
     socket.on('error', () => socket.destroy());
     const target = targetOf(options.directory, request, calls.get(socket));
     if (target instanceof BerthError) socket.end(rawProblem(target), () => socket.destroy());
@@ -73,10 +79,34 @@ export function createInnerFace(options: InnerFaceOptions): InnerFace {
       if (options.directory.find(call.tenant, call.fn) === null) return null;
       const [callers, ours] = memoryConnection();
       calls.set(ours, call);
+      headTimes.watch(ours);
       server.emit('connection', ours);
       return callers;
     },
   };
+}
+
+/** A head that has begun must come. One that has not is a matter of egressIdleMs: pools open connections ahead of time. */
+class HeadTimes {
+  readonly #clock: Clock;
+  readonly #waiting = new WeakMap<Duplex, () => void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Call it before anybody else listens. */
+  watch(socket: Duplex): void {
+    socket.once('data', () => {
+      const cancel = this.#clock.after(HEAD_MS, () => onClientError(lateHead, socket));
+      this.#waiting.set(socket, cancel);
+      socket.once('close', cancel);
+    });
+  }
+
+  came(socket: Duplex): void {
+    this.#waiting.get(socket)?.();
+  }
 }
 
 interface InnerTarget {

@@ -4,6 +4,7 @@ import { createSecureServer as createHttp2 } from 'node:http2';
 import { type AddressInfo, createServer as createNet, type Server, type Socket } from 'node:net';
 import { createServer as createTls, type TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { memoryConnection } from '../../src/gateway/memory-connection.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { eventually } from '../support/platform.ts';
 import { type EgressWorld, LOOPBACK, openEgressWorld } from './egress-world.ts';
@@ -206,6 +207,19 @@ describe('net', () => {
       return [idle, wasBusy, await ended(busy)];`);
     const reason = 'ETIMEDOUT nothing moved for egressIdleMs (1000 ms)';
     expect(seen).toEqual([reason, true, reason]);
+  });
+
+  it('to an own function is closed so, too: it has no clock of its own', async () => {
+    world.limits = { egressIdleMs: 1_000 };
+    world.connectInternal = () => {
+      const [theirs, ours] = memoryConnection();
+      ours.on('error', () => undefined).resume();
+      return theirs;
+    };
+    const seen = await world.run<string>(`
+      const socket = require('node:net').connect(80, 'own.berth.internal');
+      return new Promise((done) => socket.on('error', (error) => done(error.code + ' ' + error.reason)));`);
+    expect(seen).toBe('ETIMEDOUT nothing moved for egressIdleMs (1000 ms)');
   });
 
   it('may be used again after its end', async () => {

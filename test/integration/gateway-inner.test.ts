@@ -9,10 +9,11 @@ import { memoryConnection } from '../../src/gateway/memory-connection.ts';
 import { breakOff } from '../../src/invoke/problem.ts';
 import { FakeDirectory, fakeInvoker } from '../../src/invoke/testing/bench-host.ts';
 import { FakeSandboxes } from '../../src/invoke/testing/fake-sandboxes.ts';
-import { systemClock } from '../../src/kernel/clock.ts';
+import { FakeClock } from '../../src/kernel/testing/fake-clock.ts';
 
 let sandboxes: FakeSandboxes;
 let inner: InnerFace;
+let clock: FakeClock;
 
 beforeEach(() => {
   const directory = new FakeDirectory();
@@ -29,7 +30,8 @@ beforeEach(() => {
     };
     if (call.isRequestEnded) call.answer(`${call.head.method} ${call.head.url}`);
   });
-  inner = createInnerFace({ directory, invoker: fakeInvoker(sandboxes), clock: systemClock });
+  clock = new FakeClock();
+  inner = createInnerFace({ directory, invoker: fakeInvoker(sandboxes), clock });
 });
 
 function connection(fn = 'hello', { tenant = 'acme', hops = 1 } = {}): Duplex | null {
@@ -124,6 +126,22 @@ describe('an inner request', () => {
     raw.once('end', () => raw.end());
     await closed;
     expect(heard).toMatch(/^HTTP\/1\.1 400 [^]*BAD_REQUEST/);
+  });
+
+  it('is answered 408 when its head has begun and does not come, and not while a body is slow', async () => {
+    const slow = connection()!.resume();
+    slow.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n');
+    const silent = connection()!.resume();
+    const dripping = connection()!;
+    dripping.write('GET / HTTP/1.1\r\nHost: a\r\n');
+    for (let second = 0; second < 20; second++) {
+      await clock.advance(1_000);
+      dripping.write('x: y\r\n');
+    }
+    let text = '';
+    for await (const chunk of dripping) text += String(chunk);
+    expect(text).toMatch(/^HTTP\/1\.1 408 /);
+    expect([slow.destroyed, silent.destroyed, sandboxes.calls.length]).toEqual([false, false, 1]);
   });
 
   it('upgrades', async () => {

@@ -115,6 +115,23 @@ describe('24: connections that outlive their sandbox', () => {
   });
 });
 
+describe('24: connections to functions of one’s own', () => {
+  it('that say nothing: they end after egressIdleMs, as outgoing ones', async () => {
+    const limits = { wallMs: 30_000, blockedMs: 10_000 };
+    await arena.platform.must('PATCH', '/v1/tenants/attacker', {
+      limits: { ...limits, egressIdleMs: 1_000 },
+    });
+    await arena.deploy('quiet', 'module.exports = (cb) => cb(null, 1)');
+    const seen = await arena.result<string[]>(`
+      const net = require('node:net');
+      const dial = () => new Promise((done) => net.connect(80, 'quiet.berth.internal').on('error', ({ code }) => done(code)).on('end', () => done('end')));
+      module.exports = () => Promise.all(Array.from({ length: 50 }, dial));`);
+    expect(seen).toEqual(Array.from({ length: 50 }, () => 'ETIMEDOUT'));
+    await eventually(async () => expect(await arena.platform.metric('berth_egress_open')).toBe(0));
+    await arena.platform.must('PATCH', '/v1/tenants/attacker', { limits });
+  });
+});
+
 describe('42: what is in order, and too much of it', () => {
   it('questions whose answers nobody reads, after the response: the server fills no memory', async () => {
     await arena.deploy(

@@ -140,6 +140,7 @@ export class BrokeredSandbox implements SandboxEgress {
   }): Connection {
     return new Connection({
       ...parts,
+      clock: this.#broker.options.clock,
       limits: () => this.#caller.limits(),
       onBytes: (direction, bytes) => this.#broker.options.onEvent({ kind: 'bytes', direction, bytes }),
       onClose: () => this.#leave(parts.account),

@@ -44,7 +44,7 @@ beforeEach(() => {
   policy = 'public';
   limits = defaultLimits;
   failStore = false;
-  dial = () => Promise.resolve(new PassThrough());
+  dial = () => Promise.resolve(new PassThrough().on('error', () => undefined));
   broker = createEgressBroker({
     clock,
     allow: [],
