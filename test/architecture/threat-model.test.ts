@@ -42,7 +42,7 @@ it('every test that it names is there', () => {
 });
 
 it('every claim of a layer names a test', () => {
-  const layers = page.slice(page.indexOf('## Layers'), page.indexOf('## What holds after every attack'));
+  const layers = page.slice(page.indexOf('## Layers'), page.indexOf('## What holds during every attack'));
   const claims = layers.split(/\n(?=- |#)/).filter((part) => part.startsWith('- '));
   expect(claims.length).toBeGreaterThan(30);
   expect(claims.filter((claim) => referencesOf(claim).length === 0)).toEqual([]);

@@ -1,10 +1,12 @@
 /**
- * The ground of all attacks: a platform with an attacker and a victim. After each attack the three conditions of the
- * threat model are checked: the platform answers, the victim is served, and nothing is left on the host.
+ * The ground of all attacks: a platform with an attacker and a victim. While each attack goes on the platform is asked for its
+ * health and the victim is called; after it the three conditions of the threat model are checked: the platform answers, the
+ * victim is served, and nothing is left on the host.
  */
 import { readdirSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { eventually, type LogLine, type Problem, TestPlatform } from '../support/platform.ts';
+import { ServiceWatch } from './service-watch.ts';
 
 const HEALTHY_MS = 50;
 const HEALTH_TRIES = 10;
@@ -19,9 +21,17 @@ export class Arena {
   /** Sandboxes of victims that stay from test to test: the one of `hello`, and those of a file's own. */
   residents = 1;
   #testStartedAt = 0;
+  #watch: ServiceWatch | null = null;
 
-  /** Registers the hooks; call it once at the top of a test file. @param limits of the attacker @param env of the platform */
-  static prepare(limits: Record<string, number> = {}, env: Record<string, string> = {}): Arena {
+  /**
+   * Registers the hooks; call it once at the top of a test file.
+   * @param limits of the attacker @param env of the platform @param isVictimCalled while attacks go on
+   */
+  static prepare(
+    limits: Record<string, number> = {},
+    env: Record<string, string> = {},
+    isVictimCalled = true,
+  ): Arena {
     const arena = new Arena();
     beforeAll(async () => {
       arena.platform = await TestPlatform.start(env);
@@ -33,10 +43,21 @@ export class Arena {
     });
     beforeEach(() => {
       arena.#testStartedAt = Date.now();
+      arena.#watch = new ServiceWatch({ url: arena.platform.url, isVictimCalled });
     });
-    afterEach(() => arena.checkConditions());
+    afterEach(async () => {
+      await arena.endWatch();
+      await arena.checkConditions();
+    });
     afterAll(() => arena.platform.stop());
     return arena;
+  }
+
+  /** Of this test; for those that end the platform itself. Fails where the platform or the victim did not answer so far. */
+  async endWatch(): Promise<void> {
+    const watch = this.#watch;
+    this.#watch = null;
+    await watch?.stop();
   }
 
   /** Deploys the attack under a name of its own and calls it. @returns the response's JSON */

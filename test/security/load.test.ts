@@ -312,6 +312,7 @@ it('41: kill -9 under load: no sandbox is left, and after the restart nothing th
   await eventually(() =>
     expect([...acknowledged.values()].reduce((sum, n) => sum + n, 0)).toBeGreaterThan(20),
   );
+  await arena.endWatch();
   killed.abort();
   await platform.end('SIGKILL');
   await Promise.all(workers);

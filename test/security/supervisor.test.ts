@@ -3,9 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { isRunning, runDirOf } from '../support/host.ts';
-import { eventually, projectRoot, TestPlatform } from '../support/platform.ts';
+import { eventually, projectRoot, type TestPlatform } from '../support/platform.ts';
+import { Arena } from './arena.ts';
 
 /** `npm run chaos` holds the five seconds of the promise; a machine that runs other tests as well may take longer. */
 const RECOVERED_MS = 30_000;
@@ -13,19 +14,21 @@ const isRoot = process.geteuid?.() === 0;
 if (!isRoot) console.warn('tests of the separate server are skipped: they want root');
 
 let platform: TestPlatform;
+const arena = Arena.prepare();
 
 beforeAll(async () => {
-  platform = await TestPlatform.start();
-  await platform.createTenant('acme');
-  await platform.deploy('acme', 'kept', 'module.exports = (ctx, cb) => cb(null, ctx.secrets)', {
+  ({ platform } = arena);
+  await platform.deploy('victim', 'kept', 'module.exports = (ctx, cb) => cb(null, ctx.secrets)', {
     secrets: { A: 'b' },
   });
-  await served();
+  arena.residents += 1;
 });
-afterAll(() => platform.stop());
+// The victim's two sandboxes are there for the looks of the arena, whatever was killed.
+beforeEach(served);
+afterEach(served);
 
 async function served(): Promise<void> {
-  const response = await platform.call('acme', 'kept');
+  const response = await platform.call('victim', 'kept');
   expect([response.status, await response.json()]).toEqual([200, { A: 'b' }]);
 }
 
@@ -104,6 +107,9 @@ function callOnce(url: string): Promise<string> {
 }
 
 describe('kill -9', () => {
+  // Connections to what is killed are cut.
+  beforeEach(() => arena.endWatch());
+
   it('of the server: another serves, and no sandbox of the first is left', async () => {
     const [server, before] = [platform.pid, [...platform.sandboxes().values()].flat()];
     process.kill(server, 'SIGKILL');
