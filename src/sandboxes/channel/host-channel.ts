@@ -21,7 +21,8 @@ import { FrameParser } from '../../kernel/frame-parser.ts';
 import { FrameWriter } from '../../kernel/frame-writer.ts';
 import { LogAllowance } from '../../kernel/log-allowance.ts';
 import { StreamTable } from '../../kernel/stream-table.ts';
-import { RELEASE_FROM_BYTES, releaseWhole } from '../../kernel/spent-memory.ts';
+import { SMALL_PIECE_BYTES } from '../../kernel/small-pieces.ts';
+import { RELEASE_FROM_BYTES } from '../../kernel/spent-memory.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
 import type { Channel, ChannelEvents, InvocationRequest } from './channel.ts';
 import type { SandboxEgress } from '../egress/egress.ts';
@@ -29,6 +30,7 @@ import { parseJson } from './frame-json.ts';
 import { HopCount } from './hop-count.ts';
 import { HostEgress } from './host-egress.ts';
 import { HostInvocation } from './host-invocation.ts';
+import { PacedReader } from './paced-reader.ts';
 
 const MAX_LOG_TEXT_BYTES = 64 * 1024;
 /** Dropping costs the host as well: a sandbox that owes this much of its log rate is not read for a moment. */
@@ -36,8 +38,8 @@ const FLOODED_FROM_SECONDS = 2;
 const LOG_DEBT_SECONDS = 3;
 /** How long a flooding sandbox is not read; short beside `blockedMs`, so its pongs still count. */
 const FLOOD_PAUSE_MS = 25;
-/** Its pongs do not count then, so this is for those who do not read themselves. */
-const UNREAD_PAUSE_MS = 100;
+/** So many small frames are charged to the tenant at once: who sends fewer waits for nobody else's. */
+const CHARGED_FRAMES = 32;
 /** Beyond what it has given credit for: a sandbox that asks and does not read the answers is not read either. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** Dropped lines are said at most this often. */
@@ -71,17 +73,21 @@ class HostChannel implements Channel {
   readonly #pings = new Set<number>();
   readonly #log: LogAllowance;
   readonly #hops: HopCount;
+  readonly #reader: PacedReader;
+  readonly #openBroker: () => SandboxEgress;
   readonly #openEgress: () => HostEgress;
+  #broker: SandboxEgress | null = null;
   #egress: HostEgress | null = null;
+  /** Came since the last were charged. */
+  #smallFrames = 0;
   #nextStream = 1;
   #saidHello = false;
   #isLoadSent = false;
   #saidLoaded = false;
   #isClosed = false;
-  #floodTimer: NodeJS.Timeout | null = null;
   #dropTimer: NodeJS.Timeout | null = null;
   /** The bytes at hand, as they were read. */
-  #chunk: Buffer | null = null;
+  #bytes: Buffer | null = null;
   progress = 0;
   #grants = 0;
 
@@ -93,11 +99,19 @@ class HostChannel implements Channel {
     this.#hops = new HopCount(now);
     const hopsOf = (stream: number): number => this.#hops.of(this.#invocations.get(stream));
     const onFault = (thrown: unknown): void => events.onFault(thrown);
-    this.#openEgress = () => new HostEgress({ writer: this.#writer, egress: egress(), hopsOf, onFault, now });
+    this.#openBroker = () => (this.#broker ??= egress());
+    this.#openEgress = () =>
+      new HostEgress({ writer: this.#writer, egress: this.#openBroker(), hopsOf, onFault, now });
     const parser = new FrameParser(MAX_SANDBOX_PAYLOAD_BYTES, (type, flags, stream, payload) =>
       this.#onFrame(type, flags, stream, payload),
     );
-    socket.on('data', (chunk: Buffer) => this.#onBytes(parser, chunk));
+    this.#reader = new PacedReader({
+      socket,
+      onBytes: (bytes) => this.#onBytes(parser, bytes),
+      pauseMs: (isAll) => this.#pauseMs(isAll),
+      isUnread: () => this.#isUnread,
+      isFlooded: () => this.#broker !== null && this.#broker.charge(0) > 0,
+    });
     socket.on('error', () => this.#end(null));
     socket.on('close', () => this.#end(null));
   }
@@ -171,18 +185,14 @@ class HostChannel implements Channel {
     }
   }
 
-  #onBytes(parser: FrameParser, chunk: Buffer): void {
+  #onBytes(parser: FrameParser, bytes: Buffer): void {
     if (this.#isClosed) return;
-    this.#chunk = chunk;
+    this.#bytes = bytes;
     try {
-      parser.push(chunk);
-      releaseWhole(chunk);
+      parser.push(bytes);
     } catch (error) {
       return this.#endBy(error);
     }
-    if (this.#isUnread) this.#pause(UNREAD_PAUSE_MS);
-    else if (this.#egress?.isFlooded === true || this.#log.owes(FLOODED_FROM_SECONDS))
-      this.#pause(FLOOD_PAUSE_MS);
     if (this.#log.hasDropped) this.#dropTimer ??= setTimeout(this.#reportDropped, DROP_REPORT_MS);
   }
 
@@ -223,6 +233,7 @@ class HostChannel implements Channel {
   #onEgress(type: number, flags: number, stream: number, payload: Buffer): void {
     // Before that there is no tenant on whose behalf it could be.
     if (!this.#isLoadSent) throw new MalformedFrame('egress before load');
+    this.#count(payload);
     this.#egress ??= this.#openEgress();
     this.#egress.onFrame(type, flags, stream, type === FrameType.EgressData ? this.#kept(payload) : payload);
     if (type === FrameType.EgressData || type === FrameType.EgressWindow) this.progress++;
@@ -270,15 +281,15 @@ class HostChannel implements Channel {
   #onData(flags: number, stream: number, payload: Buffer): void {
     const invocation = this.#invocation(stream);
     this.progress++;
+    this.#count(payload);
     invocation.received(this.#kept(payload), (flags & FrameFlag.End) !== 0);
     if ((flags & FrameFlag.Done) !== 0) this.#finish(stream, invocation);
   }
 
-  /** Body bytes outlive the chunk that they came in, which is released: they are copied, unless it is a small one. */
+  /** Body bytes outlive the memory that they came in, which is released: they are copied, unless it is a small one. */
   #kept(bytes: Buffer): Buffer {
-    const chunk = this.#chunk;
-    if (chunk === null || chunk.length < RELEASE_FROM_BYTES || bytes.buffer !== chunk.buffer) return bytes;
-    return Buffer.from(bytes);
+    const memory = this.#bytes?.buffer;
+    return bytes.buffer === memory && memory.byteLength >= RELEASE_FROM_BYTES ? Buffer.from(bytes) : bytes;
   }
 
   #onDone(stream: number, payload: Buffer): void {
@@ -306,6 +317,7 @@ class HostChannel implements Channel {
     const level = levelNames.get(payload[0] ?? 0);
     if (level === undefined || payload.length - 1 > MAX_LOG_TEXT_BYTES)
       throw new MalformedFrame('a log line of the wrong form');
+    this.#count(payload);
     if (!this.#log.admit(payload.length)) return;
     this.#events.onLog(this.#invocations.get(stream)?.id ?? null, level, payload.toString('utf8', 1));
   }
@@ -313,6 +325,7 @@ class HostChannel implements Channel {
   #onLogDropped(payload: Buffer): void {
     if (payload.length !== LOG_DROPPED_PAYLOAD_BYTES)
       throw new MalformedFrame('dropped lines of the wrong form');
+    this.#count(payload);
     this.#log.addDropped(payload.readUInt32LE(0), payload.readUInt32LE(4));
   }
 
@@ -327,21 +340,25 @@ class HostChannel implements Channel {
     return invocation;
   }
 
-  #pause(ms: number): void {
-    if (this.#floodTimer !== null || this.#isClosed) return;
-    this.#socket.pause();
-    this.#floodTimer = setTimeout(() => {
-      this.#floodTimer = null;
-      if (this.#isUnread) this.#pause(ms);
-      else if (!this.#isClosed) this.#socket.resume();
-    }, ms);
+  /** What no request, no credit and no ping of the host's has asked for can come without number. */
+  #count(payload: Buffer): void {
+    if (payload.length < SMALL_PIECE_BYTES) this.#smallFrames += 1;
+  }
+
+  #pauseMs(isAll: boolean): number {
+    const logMs = isAll && this.#log.owes(FLOODED_FROM_SECONDS) ? FLOOD_PAUSE_MS : 0;
+    if (this.#smallFrames < CHARGED_FRAMES || !this.#isLoadSent) return logMs;
+    const owedMs = this.#openBroker().charge(this.#smallFrames);
+    this.#smallFrames = 0;
+    return owedMs >= FLOOD_PAUSE_MS ? owedMs : logMs;
   }
 
   /** Only egress is answered without credit. */
   get #isUnread(): boolean {
     if (this.#egress === null) return false;
-    const granted = this.#egress.windowBytes + this.#invocations.size * INITIAL_WINDOW_BYTES;
-    return this.#socket.writableLength > granted + MAX_UNREAD_BYTES;
+    const unread =
+      this.#socket.writableLength - this.#invocations.size * INITIAL_WINDOW_BYTES - MAX_UNREAD_BYTES;
+    return unread > 0 && unread > this.#egress.untakenBytes;
   }
 
   readonly #reportDropped = (): void => {
@@ -359,7 +376,7 @@ class HostChannel implements Channel {
   #shut(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (this.#floodTimer !== null) clearTimeout(this.#floodTimer);
+    this.#reader.close();
     if (this.#dropTimer !== null) clearTimeout(this.#dropTimer);
     this.#egress?.close();
     this.#writer.close();

@@ -121,12 +121,36 @@ it('pieces of one byte wait as one for a remote that takes none, and an end behi
   expect(remote.received.map(({ length }) => length)).toEqual([1, 999, 5_000, 1_000]);
 });
 
-it('a flood of opens makes the channel read in pauses', () => {
-  for (let stream = 1; stream <= 2_001; stream++)
-    host.say(FrameType.EgressLookup, stream, { name: 'a', type: 'A', family: 0 });
-  expect(host.egress.isFlooded).toBe(true);
-  host.now = 1_000;
-  expect(host.egress.isFlooded).toBe(false);
+describe('what is refused unseen', () => {
+  const refusal = { code: 'EAGAIN', reason: 'the limit egressOpensPerSecond (50) is reached' };
+
+  it('is answered, asks the broker nothing, and is over when the sandbox has said so', async () => {
+    host.unseen = refusal;
+    host.say(FrameType.EgressOpen, 1, Buffer.from('whatever it is'));
+    host.say(FrameType.EgressLookup, 2, Buffer.from('{'));
+    await host.quiet();
+    expect(host.toldJson(FrameType.EgressClose)).toEqual([refusal]);
+    expect(host.toldJson(FrameType.EgressAnswer)).toEqual([{ ok: false, ...refusal }]);
+    expect([host.requests, host.questions, host.egress.endedAt]).toEqual([[], [], Number.POSITIVE_INFINITY]);
+    host.say(FrameType.EgressClose, 1);
+    expect(host.egress.endedAt).toBe(host.now);
+    expect(() => host.say(FrameType.EgressClose, 1)).toThrow(MalformedFrame);
+  });
+
+  it.each([FrameType.EgressData, FrameType.EgressWindow])('takes no frame %i', (type) => {
+    host.unseen = refusal;
+    host.say(FrameType.EgressOpen, 1, target);
+    expect(() => host.say(type, 1, windowOf(LEAST_EGRESS_GRANT_BYTES))).toThrow(MalformedFrame);
+  });
+
+  it('gives its sandbox no room for answers that it does not read, as no stream does but for what was sent on it', async () => {
+    const remote = await host.connected();
+    remote.push(Buffer.alloc(1_000));
+    await host.quiet();
+    host.unseen = refusal;
+    for (let stream = 2; stream < 100; stream++) host.say(FrameType.EgressOpen, stream, target);
+    expect(host.egress.untakenBytes).toBe(1_000);
+  });
 });
 
 describe('whatever a sandbox sends', () => {
@@ -217,6 +241,8 @@ describe('on the channel', () => {
   const egress = vi.fn(() => ({
     connect: () => new Promise<never>(() => undefined),
     lookup: () => new Promise<never>(() => undefined),
+    refuseUnseen: () => null,
+    charge: () => 0,
   }));
 
   function channelThatGreeted() {

@@ -43,6 +43,11 @@ export class HostEgressStream {
     return this.#abort.signal;
   }
 
+  /** Sent, and not granted anew. */
+  get untakenBytes(): number {
+    return EGRESS_WINDOW_BYTES - this.#sendCredit;
+  }
+
   opened(connection: EgressConnection): void {
     const { stream, peer } = connection;
     stream.on('error', (error) => this.fail(error));

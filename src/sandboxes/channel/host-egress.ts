@@ -4,7 +4,6 @@
  */
 import type { Duplex } from 'node:stream';
 import {
-  EGRESS_WINDOW_BYTES,
   type EgressAnswer,
   egressLookupSchema,
   egressOpenSchema,
@@ -29,21 +28,17 @@ export interface HostEgressOptions {
   readonly now: () => number;
 }
 
-const SECOND_MS = 1_000;
-/** Opens and questions a second above which the sandbox is read in pauses only. */
-const FLOOD_PER_SECOND = 2_000;
 /** How long the last bytes of a sandbox that is gone may take to leave, where the other side is slow to read them. */
 const LINGER_MS = 5_000;
 
 export class HostEgress {
   readonly #options: HostEgressOptions;
-  readonly #streams = new Map<number, HostEgressStream>();
+  /** null: refused unseen, and the sandbox has not said that it knows. */
+  readonly #streams = new Map<number, HostEgressStream | null>();
   readonly #questions = new Map<number, AbortController>();
   /** Closed by the sandbox, and not all is delivered. */
   readonly #lingering = new Set<Duplex>();
   #last = 0;
-  #second = -SECOND_MS;
-  #begun = 0;
   #endedAt = 0;
 
   constructor(options: HostEgressOptions) {
@@ -53,11 +48,6 @@ export class HostEgress {
   /** When the last stream or question ended, monotonic; `Infinity` while there is one. */
   get endedAt(): number {
     return this.#open === 0 ? this.#endedAt : Number.POSITIVE_INFINITY;
-  }
-
-  /** The sandbox begins more than any use has need of. */
-  get isFlooded(): boolean {
-    return this.#begun > FLOOD_PER_SECOND && this.#options.now() - this.#second < SECOND_MS;
   }
 
   /** @throws MalformedFrame when the sandbox breaks the protocol */
@@ -82,7 +72,7 @@ export class HostEgress {
 
   /** The channel is gone. */
   close(): void {
-    for (const stream of this.#streams.values()) stream.drop();
+    for (const stream of this.#streams.values()) stream?.drop();
     for (const question of this.#questions.values()) question.abort();
     this.#streams.clear();
     this.#questions.clear();
@@ -94,8 +84,13 @@ export class HostEgress {
 
   #onOpen(number: number, payload: Buffer): void {
     const { writer, egress, hopsOf } = this.#options;
-    const { invocation, ...target } = parseJson(egressOpenSchema, payload);
     this.#begin(number);
+    const refusal = egress.refuseUnseen('connect');
+    if (refusal !== null) {
+      this.#streams.set(number, null);
+      return writer.send(FrameType.EgressClose, 0, number, Buffer.from(JSON.stringify(refusal)));
+    }
+    const { invocation, ...target } = parseJson(egressOpenSchema, payload);
     const stream = new HostEgressStream(number, writer);
     this.#streams.set(number, stream);
     egress
@@ -108,8 +103,10 @@ export class HostEgress {
   }
 
   #onLookup(number: number, payload: Buffer): void {
-    const question = parseJson(egressLookupSchema, payload);
     this.#begin(number);
+    const refusal = this.#options.egress.refuseUnseen('lookup');
+    if (refusal !== null) return this.#tell(number, { ok: false, ...refusal });
+    const question = parseJson(egressLookupSchema, payload);
     const abort = new AbortController();
     this.#questions.set(number, abort);
     this.#options.egress
@@ -122,14 +119,17 @@ export class HostEgress {
   }
 
   #answer(number: number, answer: EgressAnswer): void {
-    if (!this.#questions.delete(number)) return;
+    if (this.#questions.delete(number)) this.#tell(number, answer);
+  }
+
+  #tell(number: number, answer: EgressAnswer): void {
     this.#endedAt = this.#options.now();
     this.#options.writer.send(FrameType.EgressAnswer, 0, number, Buffer.from(JSON.stringify(answer)));
   }
 
   #onClose(number: number, payload: Buffer): void {
     if (payload.length !== 0) throw new MalformedFrame('a close with a payload');
-    const lingering = this.#stream(number).closed();
+    const lingering = this.#streams.get(number) === null ? null : this.#stream(number).closed();
     if (lingering !== null) {
       this.#lingering.add(lingering);
       lingering.once('close', () => this.#lingering.delete(lingering));
@@ -143,17 +143,13 @@ export class HostEgress {
     this.#last = number;
     // Those that the host has closed count until the sandbox has said that it knows.
     if (this.#open >= MAX_EGRESS_STREAMS) throw new MalformedFrame('too many streams of egress');
-    const now = this.#options.now();
-    if (now - this.#second >= SECOND_MS) {
-      this.#second = now;
-      this.#begun = 0;
-    }
-    this.#begun += 1;
   }
 
-  /** What the host may have sent on connections without hearing of it. */
-  get windowBytes(): number {
-    return this.#streams.size * EGRESS_WINDOW_BYTES;
+  /** Sent on connections, and not granted anew. Looks at each of them. */
+  get untakenBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams.values()) bytes += stream?.untakenBytes ?? 0;
+    return bytes;
   }
 
   get #open(): number {
@@ -162,7 +158,8 @@ export class HostEgress {
 
   #stream(number: number): HostEgressStream {
     const stream = this.#streams.get(number);
-    if (stream === undefined) throw new MalformedFrame(`stream ${number} of egress is not open`);
+    if (stream === undefined || stream === null)
+      throw new MalformedFrame(`stream ${number} of egress is not open`);
     return stream;
   }
 }

@@ -1,6 +1,7 @@
 /** What one sandbox may do: each connection and look-up passes limits, policy, DNS and policy again. */
 import { Socket } from 'node:net';
 import { isHostName } from '../../contracts/egress.ts';
+import type { EgressFailure } from '../../contracts/frames.ts';
 import { functionNameSchema } from '../../contracts/ids.ts';
 import { SERVICE_SUFFIX } from '../../contracts/services.ts';
 import { cleanText } from '../../kernel/clean-text.ts';
@@ -17,6 +18,7 @@ import {
   type SandboxEgress,
 } from './egress.ts';
 import type { BrokerContext } from './local-broker.ts';
+import { REFUSAL_FRAMES, UNSEEN_REFUSAL_FRAMES } from './frame-pace.ts';
 import { LookedUp } from './looked-up.ts';
 import type { TenantAccount } from './tenant-account.ts';
 import type { Target } from './target-policy.ts';
@@ -71,6 +73,20 @@ export class BrokeredSandbox implements SandboxEgress {
       this.#leave(attempt.account);
       return result;
     });
+  }
+
+  refuseUnseen(kind: 'connect' | 'lookup'): EgressFailure | null {
+    const account = this.#account;
+    if (account.pace.owedMs(this.#now()) === 0) return null;
+    const refusal = this.#broker.refusal(account, this.#caller.limits());
+    if (refusal === null) return null;
+    this.charge(UNSEEN_REFUSAL_FRAMES);
+    this.#count(kind, { account, outcome: 'limited', text: () => `egress: ${refusal.reason}` });
+    return refusal;
+  }
+
+  charge(frames: number): number {
+    return this.#account.pace.charge(frames, this.#now());
   }
 
   // --- connecting
@@ -238,13 +254,14 @@ export class BrokeredSandbox implements SandboxEgress {
   ): Promise<T> {
     const { clock, onEvent } = this.#broker.options;
     const limits = this.#caller.limits();
-    const account = this.#broker.accountOf(this.#caller.tenant);
-    try {
-      this.#broker.enter(account, limits);
-    } catch (thrown) {
+    const account = this.#account;
+    const refusal = this.#broker.refusal(account, limits);
+    if (refusal !== null) {
+      this.charge(REFUSAL_FRAMES);
+      const thrown = new EgressError(refusal.code, refusal.reason);
       throw this.#told(kind, { what, account, thrown, isLate: false });
     }
-    // Only now: what is refused by a limit comes by the thousand, and shall cost little.
+    this.#broker.enter(account);
     const time = new AbortController();
     const cancel = clock.after(limits.egressConnectMs, () => time.abort());
     try {
@@ -258,6 +275,14 @@ export class BrokeredSandbox implements SandboxEgress {
     } finally {
       cancel();
     }
+  }
+
+  get #account(): TenantAccount {
+    return this.#broker.accountOf(this.#caller.tenant);
+  }
+
+  #now(): number {
+    return this.#broker.options.clock.monotonic();
   }
 
   #leave(account: TenantAccount): void {
@@ -275,11 +300,26 @@ export class BrokeredSandbox implements SandboxEgress {
   ): EgressError {
     const error = this.#errorOf(failure.thrown, failure.isLate);
     const outcome = error.code === 'EACCES' ? 'refused' : limitCodes.has(error.code) ? 'limited' : 'failed';
-    this.#broker.options.onEvent({ kind, outcome });
-    if (outcome === 'failed') return error;
-    failure.account.book.add('egressRefused', 1);
-    this.#denials.add(() => cleanText(`egress: ${failure.what} refused: ${error.message}`, MAX_SHOWN_BYTES));
+    if (outcome === 'failed') this.#broker.options.onEvent({ kind, outcome });
+    else {
+      const text = (): string =>
+        cleanText(`egress: ${failure.what} refused: ${error.message}`, MAX_SHOWN_BYTES);
+      this.#count(kind, { account: failure.account, outcome, text });
+    }
     return error;
+  }
+
+  #count(
+    kind: 'connect' | 'lookup',
+    refused: {
+      readonly account: TenantAccount;
+      readonly outcome: 'refused' | 'limited';
+      readonly text: () => string;
+    },
+  ): void {
+    this.#broker.options.onEvent({ kind, outcome: refused.outcome });
+    refused.account.book.add('egressRefused', 1);
+    this.#denials.add(refused.text);
   }
 
   #errorOf(thrown: unknown, isLate: boolean): EgressError {

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { EgressPolicy } from '../../contracts/egress.ts';
-import type { EgressPeer, LookupType } from '../../contracts/frames.ts';
+import type { EgressFailure, EgressPeer, LookupType } from '../../contracts/frames.ts';
 import type { TenantId } from '../../contracts/ids.ts';
 import type { Limits } from '../../contracts/limits.ts';
 
@@ -65,6 +65,13 @@ export interface SandboxEgress {
   connect(request: ConnectRequest, signal: AbortSignal): Promise<EgressConnection>;
   /** @throws EgressError */
   lookup(request: LookupRequest, signal: AbortSignal): Promise<LookupResult>;
+  /**
+   * Where the tenant's sandboxes send too much, what its limits refuse in any case is refused without a look at it, and counted.
+   * @returns the answer; null: look at it
+   */
+  refuseUnseen(kind: 'connect' | 'lookup'): EgressFailure | null;
+  /** Counts small frames of its channel. @returns milliseconds for which the tenant's sandboxes have sent too much */
+  charge(frames: number): number;
 }
 
 /** For metrics. */

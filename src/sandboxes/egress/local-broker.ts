@@ -1,6 +1,7 @@
 /** The broker of this host: policy, look-up, connection, in that order, and the tenants' accounts. */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { EgressFailure } from '../../contracts/frames.ts';
 import type { FunctionName, TenantId } from '../../contracts/ids.ts';
 import type { Limits } from '../../contracts/limits.ts';
 import type { Clock } from '../../kernel/clock.ts';
@@ -67,8 +68,10 @@ export interface BrokerContext {
   readonly policy: TargetPolicy;
   readonly books: UsageBooks;
   accountOf(tenant: TenantId): TenantAccount;
-  /** Takes a place of the tenant and of the platform. @throws EgressError EMFILE, EAGAIN */
-  enter(account: TenantAccount, limits: Limits): void;
+  /** Why there is no place, of the tenant or of the platform: EMFILE, EAGAIN; null: there is one. */
+  refusal(account: TenantAccount, limits: Limits): EgressFailure | null;
+  /** Takes a place that there is. */
+  enter(account: TenantAccount): void;
   leave(account: TenantAccount): void;
 }
 
@@ -111,11 +114,15 @@ class LocalBroker implements EgressBroker, BrokerContext {
     return account;
   }
 
-  enter(account: TenantAccount, limits: Limits): void {
+  refusal(account: TenantAccount, limits: Limits): EgressFailure | null {
     const { maxConnections, clock } = this.options;
     if (this.open >= maxConnections)
-      throw new EgressError('EMFILE', `the limit egress.maxConnections (${maxConnections}) is reached`);
-    account.enter(limits, clock.monotonic());
+      return { code: 'EMFILE', reason: `the limit egress.maxConnections (${maxConnections}) is reached` };
+    return account.refusal(limits, clock.monotonic());
+  }
+
+  enter(account: TenantAccount): void {
+    account.enter();
     this.open += 1;
   }
 

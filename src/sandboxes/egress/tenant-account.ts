@@ -1,6 +1,8 @@
 /** What one tenant has of egress: connections at the same time, opens a second, bytes a day. */
 import type { Limits } from '../../contracts/limits.ts';
+import type { EgressFailure } from '../../contracts/frames.ts';
 import { type Direction, EgressError } from './egress.ts';
+import { FramePace } from './frame-pace.ts';
 import type { UsageBook } from './usage-book.ts';
 
 const SECOND_MS = 1_000;
@@ -17,6 +19,8 @@ export interface Held {
 export class TenantAccount {
   readonly held = new Set<Held>();
   readonly book: UsageBook;
+  /** Of all its sandboxes. */
+  readonly pace = new FramePace();
   /** Connections and look-ups that are open or on their way. */
   open = 0;
   /** of the bucket; each is one open. Negative: none yet seen */
@@ -29,19 +33,28 @@ export class TenantAccount {
 
   /** As it would be if it were new, so that it can be forgotten. @param now milliseconds, monotonic */
   isIdle(now: number): boolean {
-    return this.open === 0 && now - this.#refilledAt > BURST_SECONDS * SECOND_MS;
+    const isFull = now - this.#refilledAt > BURST_SECONDS * SECOND_MS;
+    return this.open === 0 && isFull && this.pace.owedMs(now) === 0;
   }
 
-  /** Takes a place, to be given back with `leave`. @param now milliseconds, monotonic. @throws EgressError EMFILE, EAGAIN */
-  enter({ egressConnections, egressOpensPerSecond }: Limits, now: number): void {
+  /** Why there is no place at this moment: EMFILE, EAGAIN; null: there is one. @param now milliseconds, monotonic */
+  refusal({ egressConnections, egressOpensPerSecond }: Limits, now: number): EgressFailure | null {
     const most = egressOpensPerSecond * BURST_SECONDS;
     const refill = ((now - this.#refilledAt) * egressOpensPerSecond) / SECOND_MS;
     this.#tokens = this.#tokens < 0 ? most : Math.min(most, this.#tokens + refill);
     this.#refilledAt = now;
     if (this.#tokens < 1)
-      throw new EgressError('EAGAIN', `the limit egressOpensPerSecond (${egressOpensPerSecond}) is reached`);
+      return {
+        code: 'EAGAIN',
+        reason: `the limit egressOpensPerSecond (${egressOpensPerSecond}) is reached`,
+      };
     if (this.open >= egressConnections)
-      throw new EgressError('EMFILE', `the limit egressConnections (${egressConnections}) is reached`);
+      return { code: 'EMFILE', reason: `the limit egressConnections (${egressConnections}) is reached` };
+    return null;
+  }
+
+  /** Takes a place that there is, to be given back with `leave`. */
+  enter(): void {
     this.#tokens -= 1;
     this.open += 1;
   }

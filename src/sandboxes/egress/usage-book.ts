@@ -95,6 +95,7 @@ export class UsageBook {
   #counted = new Map<string, UsageEntry>();
   #onTheirWay: readonly UsageEntry[] = [];
   #day = -1;
+  #told = { day: -1, text: '' };
   #bytes = 0;
   #reading: Promise<void> | null = null;
   /** Nobody uses it at the moment. */
@@ -130,7 +131,7 @@ export class UsageBook {
   }
 
   add(name: UsageName, amount: number): void {
-    const day = dayOf(this.#options.clock.now());
+    const day = this.#today();
     const key = `${day} ${name}`;
     const before = this.#counted.get(key)?.amount ?? 0;
     this.#counted.set(key, { tenant: this.#tenant, day, name, amount: before + amount });
@@ -157,6 +158,13 @@ export class UsageBook {
       const since = this.#counted.get(key)?.amount ?? 0;
       this.#counted.set(key, { ...entry, amount: entry.amount + since });
     }
+  }
+
+  /** As `dayOf` tells it, which takes its time, and is asked for each piece of what is sent. */
+  #today(): string {
+    const day = Math.floor(this.#options.clock.now() / DAY_MS);
+    if (day !== this.#told.day) this.#told = { day, text: dayOf(day * DAY_MS) };
+    return this.#told.text;
   }
 
   #turnDay(): void {

@@ -1,6 +1,6 @@
 /** The host's side of egress on a channel, without a channel: a test says frames, and plays the other ends of connections. */
 import { Duplex } from 'node:stream';
-import { FrameType } from '../../contracts/frames.ts';
+import { type EgressFailure, FrameType } from '../../contracts/frames.ts';
 import { FrameParser } from '../../kernel/frame-parser.ts';
 import { FrameWriter } from '../../kernel/frame-writer.ts';
 import { settled } from '../../kernel/testing/fake-clock.ts';
@@ -54,6 +54,8 @@ export class EgressHost {
   now = 0;
   /** What the broker answers instead of a connection. */
   refusal: EgressError | null = null;
+  /** What the broker says without a look. */
+  unseen: EgressFailure | null = null;
   /** What the broker waits for. */
   wait: Promise<void> = Promise.resolve();
 
@@ -129,6 +131,8 @@ export class EgressHost {
         this.questions.push(question);
         return answer(() => ({ result: ['192.0.2.7'] }));
       },
+      refuseUnseen: () => this.unseen,
+      charge: () => 0,
     };
   }
 }
