@@ -57,7 +57,7 @@ export const FrameType = {
   Log: 13,
   /** S→H, stream 0: u32 LE lines and u32 LE bytes of log that the runtime itself dropped. */
   LogDropped: 14,
-  /** S→H, stream 0, JSON `failure`: uncaught error; the process ends right after. */
+  /** S→H, stream 0, JSON `failure`: uncaught error; the process ends right after. Once. */
   Fatal: 15,
   /** H→S, stream 0: it will wait in the pool; until Load comes, compile what functions need. u8, 1: the Fetch classes too. */
   Exercise: 24,

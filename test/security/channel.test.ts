@@ -52,6 +52,10 @@ describe('42: the first breach of the protocol kills the sandbox', () => {
       'say(frame(Hello, 0, 0, Buffer.from(JSON.stringify({ version: 1, node: "v24.0.0" }))))',
     ],
     ['a second loaded', 'say(frame(3, 0, 0, Buffer.from(JSON.stringify({ ok: true, form: "node" }))))'],
+    [
+      'its own end, twice',
+      'const end = frame(Fatal, 0, 0, Buffer.from(JSON.stringify({ code: "FUNCTION_CRASHED", reason: "x", stack: "y" }))); say(Buffer.concat([end, end]))',
+    ],
     ['a failure that is no JSON', 'say(frame(Failed, 0, 1, Buffer.from("{")))'],
     [
       'a failure with a code of the platform’s',

@@ -353,6 +353,11 @@ describe('a sandbox that breaks the protocol', () => {
       writer.send(FrameType.Loaded, 0, 0, json({ ok: true, form: 'node' }))
     ),
     'sends a frame that only the host may send': () => (hello(), writer.send(FrameType.Request, 0, 0)),
+    'says twice that it crashes': () => {
+      hello();
+      for (let time = 0; time < 2; time++)
+        writer.send(FrameType.Fatal, 0, 0, json({ code: 'FUNCTION_CRASHED', reason: 'x', stack: 'y' }));
+    },
     'sends broken JSON': () => (hello(), writer.send(FrameType.Fatal, 0, 0, Buffer.from('{'))),
     'sends a head that is cut off': () => (
       hello(),

@@ -84,6 +84,7 @@ class HostChannel implements Channel {
   #saidHello = false;
   #isLoadSent = false;
   #saidLoaded = false;
+  #saidFatal = false;
   #isClosed = false;
   #dropTimer: NodeJS.Timeout | null = null;
   /** The bytes at hand, as they were read. */
@@ -248,10 +249,8 @@ class HostChannel implements Channel {
         return this.#onLoaded(payload);
       case FrameType.LogDropped:
         return this.#onLogDropped(payload);
-      case FrameType.Fatal: {
-        const { reason, stack } = parseJson(failureSchema, payload);
-        return this.#events.onFatal(reason, stack);
-      }
+      case FrameType.Fatal:
+        return this.#onFatal(payload);
       default:
         throw new MalformedFrame(`unknown frame ${type}`);
     }
@@ -267,6 +266,14 @@ class HostChannel implements Channel {
     if (!this.#isLoadSent || this.#saidLoaded) throw new MalformedFrame('loaded out of order');
     this.#saidLoaded = true;
     this.#events.onLoaded(parseJson(loadedSchema, payload));
+  }
+
+  /** Its stack goes to the log whatever has come there, so it is said once. */
+  #onFatal(payload: Buffer): void {
+    if (this.#saidFatal) throw new MalformedFrame('a second fatal');
+    this.#saidFatal = true;
+    const { reason, stack } = parseJson(failureSchema, payload);
+    this.#events.onFatal(reason, stack);
   }
 
   #onResponse(flags: number, stream: number, payload: Buffer): void {
