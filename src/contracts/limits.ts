@@ -263,7 +263,7 @@ export const limitDefinitions = {
     floor: 1_000,
     ceiling: 86_400_000,
     unit: 'ms',
-    says: 'time after which an outgoing connection without a byte either way is closed',
+    says: 'time after which a connection out, or to an own function, is closed when no byte moves either way',
   },
 } as const satisfies Record<string, LimitDefinition>;
 
