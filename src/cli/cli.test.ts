@@ -23,6 +23,15 @@ beforeEach(async () => {
         { name: 'seccomp', isAccepted: true, reason: 'no gcc' },
         { name: 'cpu-limit', isAccepted: true, reason: 'no root' },
       ],
+      runtimes: {
+        standard: {
+          name: 'runc',
+          hasOwnKernel: false,
+          fixedLimits: ['tmpBytes', 'tmpInodes'],
+          canFreeze: true,
+        },
+        hardened: { name: 'runsc', hasOwnKernel: true, fixedLimits: [], canFreeze: false },
+      },
     },
     scopes: ['operator'],
     tenant: null,
@@ -290,6 +299,10 @@ describe('which platform and which token', () => {
     const { code, stdout } = await terminal.run(['status']);
     expect(code).toBe(1);
     expect(stdout).toContain('no sandbox can be made');
+    expect(stdout).toMatch(
+      /standard +runc; idle functions are frozen; replaced for other tmpBytes, tmpInodes\n/,
+    );
+    expect(stdout).toMatch(/hardened +runsc; a kernel of its own; idle functions go on\n/);
     expect(stdout).toMatch(/own-uid, cpu-limit \(accepted\): no root\n.*seccomp \(accepted\): no gcc\n/);
   });
 });

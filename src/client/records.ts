@@ -102,12 +102,20 @@ export const logSchema = z.object({
 });
 export type LogLine = z.output<typeof logSchema>;
 
+const runtimeSchema = z.object({
+  name: z.string(),
+  hasOwnKernel: z.boolean(),
+  fixedLimits: z.array(z.string()),
+  canFreeze: z.boolean(),
+});
+
 export const aboutSchema = z.object({
   version: z.string(),
   node: z.string(),
   driver: z.object({
     name: z.string(),
     gaps: z.array(z.object({ name: z.string(), isAccepted: z.boolean(), reason: z.string().optional() })),
+    runtimes: z.object({ standard: runtimeSchema.nullable(), hardened: runtimeSchema.nullable() }),
   }),
   scopes: z.array(z.string()),
   tenant: z.string().nullable(),

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SandboxId } from '../contracts/ids.ts';
 import { removeTree } from '../kernel/tree-removal.ts';
-import { emptyAndRemove, letDie } from './cgroups/cgroup-files.ts';
+import { emptyAndRemove, letDie, letProcessDie } from './cgroups/cgroup-files.ts';
 import type { DriverLog } from './driver-log.ts';
 import { isAlive, type ProcessIdentity, signalPid } from './process-identity.ts';
 import { killStrays } from './process/stray-processes.ts';
@@ -56,6 +56,7 @@ async function killTree(outermost: ProcessIdentity): Promise<void> {
   const end = performance.now() + KILL_MS;
   while (isAlive(outermost)) {
     signalPid(outermost.pid, 'SIGKILL');
+    await letProcessDie(outermost.pid);
     if (performance.now() > end) throw new Error(`process ${outermost.pid} does not end`);
     await sleep(POLL_MS);
   }

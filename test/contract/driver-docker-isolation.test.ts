@@ -25,7 +25,7 @@ const expectedFacts = {
     hasOwnKernel: false,
     gaps: ['dies-with-platform', 'user-namespace'],
     fixedLimits: ['tmpBytes', 'tmpInodes'],
-    canFreeze: false,
+    canFreeze: true,
   },
   runsc: {
     hasOwnKernel: true,

@@ -23,7 +23,7 @@ for (const variant of variants) {
       make: (place) => createTestDockerDriver(place, variant),
       socketPath: () => (channel === 'stdio' ? '-' : '/berth/channel/channel.sock'),
       diesWithPlatform: false,
-      freezes: false,
+      freezes: runtime === 'runc',
       platformArguments: [JSON.stringify(variant)],
     });
     // gVisor's kernel hands its programs from thread to thread: none of them shows as one that burns.

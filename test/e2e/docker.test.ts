@@ -67,11 +67,24 @@ describe.skipIf(reason !== null)('docker, runtimes runc and gVisor', () => {
 
   it('the facts of both runtimes are told to the operator', async () => {
     const { driver } = await platform.must<{
-      driver: { runtimes: Record<string, { name: string; hasOwnKernel: boolean; gaps: string[] }> };
+      driver: { runtimes: Record<string, object> };
     }>('GET', '/v1');
+    const fixedLimits = ['tmpBytes', 'tmpInodes'];
     expect(driver.runtimes).toEqual({
-      standard: { name: 'runc', hasOwnKernel: false, gaps: ['user-namespace', 'dies-with-platform'] },
-      hardened: { name: 'runsc', hasOwnKernel: true, gaps: ['tmp-limit', 'dies-with-platform'] },
+      standard: {
+        name: 'runc',
+        hasOwnKernel: false,
+        gaps: ['user-namespace', 'dies-with-platform'],
+        fixedLimits,
+        canFreeze: true,
+      },
+      hardened: {
+        name: 'runsc',
+        hasOwnKernel: true,
+        gaps: ['tmp-limit', 'dies-with-platform'],
+        fixedLimits,
+        canFreeze: false,
+      },
     });
   });
 

@@ -1,9 +1,10 @@
 /** A supervisor that is killed: what no parent-death signal ends is removed all the same; one that ends in order removes it itself. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { parseCgroupPlaces } from '../../src/drivers/cgroups/cgroup-mounts.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../src/drivers/process-identity.ts';
 import { childOf, isRunning } from '../support/host.ts';
 import { eventually, projectRoot } from '../support/platform.ts';
@@ -52,6 +53,26 @@ it('removes what is on record after a kill -9', async () => {
   supervisor.kill('SIGKILL');
   await eventually(() => expect([isAlive(sandbox), existsSync(record())]).toEqual([false, false]));
 });
+
+// In version 2 a frozen process can be killed as it is; without root the group cannot be made.
+const [mounts, membership] = ['mountinfo', 'cgroup'].map((name) =>
+  readFileSync(`/proc/self/${name}`, 'utf8'),
+);
+const freezer = parseCgroupPlaces(mounts!, membership!).v1.get('freezer');
+if (freezer !== undefined && process.geteuid?.() === 0)
+  it('removes what is frozen in a group that is not on record, as an engine makes them', async () => {
+    const group = join(freezer, `berth-death-${process.pid}`);
+    mkdirSync(group);
+    try {
+      writeFileSync(join(group, 'cgroup.procs'), String(sandbox.pid));
+      writeFileSync(join(group, 'freezer.state'), 'FROZEN');
+      supervisor.kill('SIGKILL');
+      await eventually(() => expect([isAlive(sandbox), existsSync(record())]).toEqual([false, false]));
+    } finally {
+      writeFileSync(join(group, 'freezer.state'), 'THAWED');
+      await eventually(() => rmdirSync(group));
+    }
+  });
 
 it('touches nothing when the supervisor ends in order', async () => {
   const watch = childOf(supervisor.pid!, 'death-watch-main.ts')!;

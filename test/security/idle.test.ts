@@ -6,8 +6,8 @@ import { eventually } from '../support/platform.ts';
 import { currentDriver } from '../support/test-driver.ts';
 import { Arena } from './arena.ts';
 
-/** Of the drivers; with Docker the quota and `idleMs` are what bounds a miner (docs/docker.md). */
-const canFreeze = currentDriver() === 'jail';
+/** Of the runtimes; under gVisor the quota and `idleMs` are what bounds a miner (docs/docker.md). */
+const canFreeze = currentDriver() !== 'docker+runsc';
 /** Shorter than what a victim has. */
 const freezeMs = 1_000;
 const QUOTA = 0.5;

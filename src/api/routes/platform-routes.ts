@@ -11,7 +11,13 @@ import { json } from '../views.ts';
 
 const linksView = z.object({ name: z.literal('berth'), links: z.record(z.string(), z.string()) });
 const gapView = z.object({ name: z.string(), isAccepted: z.boolean(), reason: z.string().optional() });
-const runtimeView = z.object({ name: z.string(), hasOwnKernel: z.boolean(), gaps: z.array(z.string()) });
+const runtimeView = z.object({
+  name: z.string(),
+  hasOwnKernel: z.boolean(),
+  gaps: z.array(z.string()),
+  fixedLimits: z.array(z.string()).describe('a sandbox for which these change is replaced'),
+  canFreeze: z.boolean().describe('code of an idle function gets no CPU, see `freezeMs`'),
+});
 const aboutView = z.object({
   name: z.literal('berth'),
   version: z.string(),
@@ -35,8 +41,8 @@ const limitView = z.object({
 
 function viewRuntime(runtime: RuntimeFacts | null): z.input<typeof runtimeView> | null {
   if (runtime === null) return null;
-  const { name, hasOwnKernel, gaps } = runtime;
-  return { name, hasOwnKernel, gaps: [...gaps.keys()] };
+  const { name, hasOwnKernel, gaps, fixedLimits, canFreeze } = runtime;
+  return { name, hasOwnKernel, gaps: [...gaps.keys()], fixedLimits: [...fixedLimits], canFreeze };
 }
 
 export const platformRoutes: readonly Route[] = [

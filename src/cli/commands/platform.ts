@@ -64,11 +64,27 @@ async function status(session: Session): Promise<number> {
           ...(about.tenant === null ? [] : [['tenant', about.tenant] as const]),
           ['version', `Berth ${about.version}, Node.js ${about.node}`],
           ['driver', about.driver.name],
+          ...runtimeRows(about.driver.runtimes),
         ] as const)),
     ...gapRows(about?.driver.gaps ?? []),
   ]);
   output.result({ url: client.url, ...readiness, tokenFrom: target.tokenFrom, about }, text);
   return readiness.isReady ? ExitCode.ok : ExitCode.failure;
+}
+
+/** One row a tier that can be had here. */
+function runtimeRows(runtimes: About['driver']['runtimes']): (readonly [string, string])[] {
+  return Object.entries(runtimes).flatMap(([tier, runtime]) => {
+    if (runtime === null) return [];
+    const { name, hasOwnKernel, fixedLimits, canFreeze } = runtime;
+    const words = [
+      name,
+      ...(hasOwnKernel ? ['a kernel of its own'] : []),
+      canFreeze ? 'idle functions are frozen' : 'idle functions go on',
+      ...(fixedLimits.length === 0 ? [] : [`replaced for other ${fixedLimits.join(', ')}`]),
+    ];
+    return [[tier, words.join('; ')] as const];
+  });
 }
 
 /** One row a reason: a driver without isolation has the same one for all that it lacks. */

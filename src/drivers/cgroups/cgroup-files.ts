@@ -4,6 +4,7 @@ import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMissing, signalPid } from '../process-identity.ts';
+import { parseCgroupPlaces } from './cgroup-mounts.ts';
 
 const POLL_MS = 4;
 /** Of version 1. */
@@ -102,6 +103,14 @@ export async function emptyAndRemove(group: string, deadlineMs: number): Promise
 /** What is frozen in version 1 ends when it is thawed; in version 2 it can be killed as it is. */
 export async function letDie(group: string): Promise<void> {
   await setFileIfThere(group, FREEZER_FILE, THAWED);
+}
+
+/** As `letDie`, for one whose group stands in no record: an engine made it. */
+export async function letProcessDie(pid: number): Promise<void> {
+  const membership = await readText(`/proc/${pid}`, 'cgroup');
+  const mountinfo = await readText('/proc/self', 'mountinfo');
+  const freezer = parseCgroupPlaces(mountinfo ?? '', membership ?? '').v1.get('freezer');
+  if (freezer !== undefined) await letDie(freezer);
 }
 
 /** A group whose last process is just being reaped answers EBUSY for a moment. */

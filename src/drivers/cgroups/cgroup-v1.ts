@@ -68,6 +68,7 @@ export class CgroupTreeV1 implements CgroupTree {
 
 export class SandboxCgroupV1 implements SandboxCgroup {
   readonly paths: readonly string[];
+  readonly canFreeze: boolean;
   readonly #groups: V1Bases;
   readonly #ownProcesses: number;
 
@@ -76,6 +77,7 @@ export class SandboxCgroupV1 implements SandboxCgroup {
     this.#groups = groups;
     this.#ownProcesses = ownProcesses;
     this.paths = distinct(groups);
+    this.canFreeze = groups.freezer !== null;
   }
 
   async add(pid: number): Promise<void> {

@@ -55,6 +55,7 @@ export class CgroupTreeV2 implements CgroupTree {
 
 export class SandboxCgroupV2 implements SandboxCgroup {
   readonly paths: readonly string[];
+  readonly canFreeze = true;
   readonly #path: string;
   readonly #available: ReadonlySet<Controller>;
   readonly #ownProcesses: number;

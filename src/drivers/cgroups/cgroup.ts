@@ -16,6 +16,7 @@ export interface CgroupUsage {
 export interface SandboxCgroup {
   /** Directories to be removed, for the record. */
   readonly paths: readonly string[];
+  readonly canFreeze: boolean;
   /** Moves a process; what it forks afterwards stays in the group. */
   add(pid: number): Promise<void>;
   /** Files by which a process of one thread moves itself: it writes 0 to each. Empty where only `add` can do it. */

@@ -157,13 +157,12 @@ class DockerDriver implements Driver {
     }
   }
 
-  /** The engine's own pause goes through its daemon and shows as a state of the container: not used. */
-  freeze(): Promise<void> {
-    return Promise.resolve();
+  async freeze(id: SandboxId): Promise<void> {
+    await this.#holdings.get(id)?.sandbox?.freeze();
   }
 
-  thaw(): Promise<void> {
-    return Promise.resolve();
+  async thaw(id: SandboxId): Promise<void> {
+    await this.#holdings.get(id)?.sandbox?.thaw();
   }
 
   async usage(id: SandboxId): Promise<SandboxUsage | null> {

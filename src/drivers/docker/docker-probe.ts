@@ -122,6 +122,8 @@ interface Answer {
   readonly inside: ProbeAnswer;
   readonly canMountSocket: boolean;
   readonly canUpdate: boolean;
+  readonly hasOwnKernel: boolean;
+  readonly canFreeze: boolean;
   readonly isFiltered: boolean;
 }
 
@@ -130,8 +132,8 @@ async function probeRuntime(
   ground: DockerGround,
   runtime: string,
 ): Promise<ProbedRuntime> {
-  const { inside, canMountSocket, canUpdate, isFiltered } = await askOverChannel(options, ground, runtime);
-  const hasOwnKernel = inside.release !== ground.info.KernelVersion;
+  const answer = await askOverChannel(options, ground, runtime);
+  const { inside, canMountSocket, canUpdate, hasOwnKernel, canFreeze, isFiltered } = answer;
   const gaps = new Map([
     ...(hasOwnKernel ? gapsOfGuest(isFiltered) : [...sharedNamespaces(inside), ...privilegeGaps(inside)]),
     ...gapsInside(inside),
@@ -139,7 +141,7 @@ async function probeRuntime(
     ...(canMountSocket && ground.ownUid !== null ? [gapOfUid] : []),
   ]);
   const fixedLimits = canUpdate ? tmpLimits : [...tmpLimits, ...groupLimits];
-  return { name: runtime, hasOwnKernel, gaps, fixedLimits, canFreeze: false, canMountSocket };
+  return { name: runtime, hasOwnKernel, gaps, fixedLimits, canFreeze, canMountSocket };
 }
 
 /** @throws UnusableEngine when the socket is wanted and nothing but the standard streams goes */
@@ -225,8 +227,12 @@ async function ask(
     await sandbox.start();
     const canUpdate = await canChangeLimits(sandbox);
     const [answer = '', socketState] = (await answerOf(sandbox)).split('\n');
+    const inside = readAnswer(answer);
+    const hasOwnKernel = inside.release !== ground.info.KernelVersion;
     return {
-      inside: readAnswer(answer),
+      inside,
+      hasOwnKernel,
+      canFreeze: !hasOwnKernel && (await canBeFrozen(sandbox)),
       canMountSocket: socketState === CONNECTED,
       canUpdate,
       isFiltered: sandbox.view?.isFiltered === true,
@@ -255,6 +261,18 @@ async function canChangeLimits(sandbox: ContainerSandbox): Promise<boolean> {
     return true;
   } catch {
     return false; // a fact, told as `fixedLimits`
+  }
+}
+
+/** Where the host shows its group, and lets this process write to it. */
+async function canBeFrozen({ view }: ContainerSandbox): Promise<boolean> {
+  if (view?.group.canFreeze !== true) return false;
+  try {
+    await view.group.setFrozen(true);
+    await view.group.setFrozen(false);
+    return true;
+  } catch {
+    return false; // a fact, told as `canFreeze`
   }
 }
 

@@ -7,6 +7,7 @@ import { systemClock } from '../../kernel/clock.ts';
 import type { SandboxCgroup } from '../cgroups/cgroup.ts';
 import type { SandboxExit, SandboxLimits, SandboxUsage } from '../driver.ts';
 import type { SandboxId } from '../../contracts/ids.ts';
+import { GroupFreezer } from '../group-freezer.ts';
 import {
   identityOf,
   isAlive,
@@ -26,8 +27,6 @@ const POLL_MS = 4;
 /** The outermost process needs about a millisecond to reap. */
 const REAP_MS = 300;
 const STDERR_MS = 500;
-/** Between two attempts to thaw what was killed: descriptors may be short. */
-const THAW_AGAIN_MS = 1_000;
 const MICROS_PER_TICK = 10_000;
 const PAGE_BYTES = 4096;
 /** When the host runs out of memory, sandboxes go before anything else. */
@@ -38,21 +37,18 @@ export class JailSandbox {
   readonly #process: JailProcess;
   readonly #identity: ProcessIdentity | null;
   readonly #cgroup: SandboxCgroup | null;
+  readonly #freezer: GroupFreezer | null;
   readonly #stderr: StderrTail;
   readonly #exited: Promise<{ code: number | null; signal: string | null }>;
   #first: ProcessIdentity | null = null;
   #main: ProcessIdentity | null = null;
   #killTimer: NodeJS.Timeout | null = null;
-  #isKilled = false;
-  /** It is, or is about to be. */
-  #isFrozen = false;
-  #shallBeFrozen = false;
-  #freezing: Promise<void> = Promise.resolve();
 
   constructor(id: SandboxId, process: JailProcess, cgroup: SandboxCgroup | null) {
     this.id = id;
     this.#process = process;
     this.#cgroup = cgroup;
+    this.#freezer = cgroup === null ? null : new GroupFreezer(cgroup);
     this.#identity = identityOf(process.pid);
     this.#stderr = new StderrTail(process.stderr);
     this.#exited = new Promise((resolve) => {
@@ -83,6 +79,7 @@ export class JailSandbox {
     const { code, signal } = await this.#exited;
     this.kill();
     await this.#namespaceEnded();
+    this.#freezer?.close();
     const oomKills = (await this.#cgroup?.oomKills()) ?? 0;
     await this.#cgroup?.remove(KILL_MS);
     await this.#stderr.finish(STDERR_MS);
@@ -99,20 +96,9 @@ export class JailSandbox {
    * namespace: it sees its child die, reaps it and ends, unless it is stopped or was not that far yet. Idempotent.
    */
   kill(): void {
-    this.#isKilled = true;
     if (this.#first !== null && signalProcess(this.#first, 'SIGKILL')) this.#killOutermostLater();
     else this.#killOutermost();
-    this.#letDie();
-  }
-
-  /** In control groups version 1 a signal waits for the thaw: it must succeed at last. */
-  #letDie(): void {
-    if (!this.#isFrozen) return;
-    this.thaw().catch(() => {
-      const again = setTimeout(() => this.#letDie(), THAW_AGAIN_MS);
-      again.unref();
-      void this.#exited.then(() => clearTimeout(again));
-    });
+    this.#freezer?.letDie();
   }
 
   #killOutermostLater(): void {
@@ -129,26 +115,12 @@ export class JailSandbox {
     await this.#cgroup?.setLimits(limits);
   }
 
-  /** Once it is killed nothing freezes it any more. */
-  freeze(): Promise<void> {
-    if (this.#isKilled) return Promise.resolve();
-    return this.#setFrozen(true);
+  async freeze(): Promise<void> {
+    await this.#freezer?.freeze();
   }
 
-  thaw(): Promise<void> {
-    return this.#setFrozen(false);
-  }
-
-  /** One after the other: the last one holds. */
-  #setFrozen(isFrozen: boolean): Promise<void> {
-    this.#shallBeFrozen = isFrozen;
-    if (isFrozen) this.#isFrozen = true;
-    const done = this.#freezing.then(async () => {
-      await this.#cgroup?.setFrozen(isFrozen);
-      if (!isFrozen && !this.#shallBeFrozen) this.#isFrozen = false;
-    });
-    this.#freezing = done.catch(() => undefined);
-    return done;
+  async thaw(): Promise<void> {
+    await this.#freezer?.thaw();
   }
 
   async usage(): Promise<SandboxUsage | null> {
