@@ -12,6 +12,7 @@ import { GroupFreezer } from '../group-freezer.ts';
 import { StderrTail } from '../stderr-tail.ts';
 import { AttachedOutput } from './attached-stream.ts';
 import { type ContainerBasis, containerName, limitsConfig } from './container-config.ts';
+import { isUnreached } from './engine-client.ts';
 import type { ContainerState, EngineContainers } from './engine-containers.ts';
 import { HostView } from './host-view.ts';
 import { relayStdio, type StdioRelay } from './stdio-relay.ts';
@@ -46,6 +47,8 @@ export class ContainerSandbox {
   #view: HostView | null = null;
   #freezer: GroupFreezer | null = null;
   #isKilled = false;
+  /** The engine was away when it should be made: that it comes back is not waited for. */
+  #isNowhere = false;
 
   constructor(containers: EngineContainers, parts: ContainerParts) {
     this.#containers = containers;
@@ -65,7 +68,11 @@ export class ContainerSandbox {
   /** Resolves when its first process runs with every limit in force. Its streams are read before it starts. */
   async start(): Promise<void> {
     const { way, hasOwnKernel, spec } = this.#plan;
-    const id = await this.#containers.create(this.#name, this.#parts.config);
+    const id = await this.#containers.create(this.#name, this.#parts.config).catch((error: unknown) => {
+      // Else there may be one, also without an answer.
+      this.#isNowhere = isUnreached(error);
+      throw error;
+    });
     this.#stderr = new StderrTail(unframed(await this.#attach(['stderr'])));
     const attached = way === 'stdio' ? await this.#attach(['stdin', 'stdout']) : null;
     await this.#containers.start(this.#name);
@@ -111,6 +118,7 @@ export class ContainerSandbox {
 
   /** Kills it if it runs. Idempotent; also when it was never made. */
   async remove(): Promise<void> {
+    if (this.#isNowhere) return;
     await this.#containers.remove(this.#name, REMOVE_MS);
     this.#freezer?.close();
     this.#relay?.close();

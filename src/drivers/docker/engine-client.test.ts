@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { compareVersions, EngineClient, type EngineCall } from './engine-client.ts';
+import { compareVersions, EngineClient, type EngineCall, isUnreached } from './engine-client.ts';
 
 let folder: string;
 let server: http.Server;
@@ -38,6 +38,37 @@ afterEach(() => {
 
 const get = (path: string, more: Partial<EngineCall> = {}): Promise<unknown> =>
   engine.call({ method: 'GET', path, ...more });
+
+test('asks an engine that came back for its version anew', async () => {
+  const urls: (string | undefined)[] = [];
+  answer = (request, response) => {
+    urls.push(request.url);
+    response.end('{}');
+  };
+  await get('/info');
+  const path = server.address() as string;
+  await new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  });
+  // The first may still have got a connection that was open.
+  for (const isSure of [false, true]) {
+    const error = await get('/info').catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ status: 0 });
+    if (isSure) expect(isUnreached(error)).toBe(true);
+  }
+  version = '1.44';
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  await get('/info');
+  expect(urls).toEqual(['/v1.41/info', '/v1.44/info']);
+});
+
+test('what got no answer may have had its effect', async () => {
+  answer = (_request, response) => response.destroy();
+  const error = await get('/info').catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ status: 0 });
+  expect(isUnreached(error)).toBe(false);
+});
 
 test('speaks the version of the older side, and refuses one that is too old', async () => {
   const urls: (string | undefined)[] = [];

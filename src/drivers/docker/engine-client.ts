@@ -49,7 +49,7 @@ export class EngineClient {
     this.#socketPath = host.replace(/^unix:\/\//, '');
   }
 
-  /** The version that both sides speak, negotiated once. @throws EngineError when there is none, or no engine */
+  /** The version that both sides speak, negotiated with each engine that comes up there. @throws EngineError when there is none, or no engine */
   version(): Promise<string> {
     this.#version ??= this.#negotiate().catch((error: unknown) => {
       this.#version = null;
@@ -108,6 +108,10 @@ export class EngineClient {
       headers: { host: 'docker', ...(hasBody ? { 'content-type': type } : {}), ...headers },
       agent: isOwn ? false : this.#agent,
     });
+    // What comes up in its place may be of another version, and speak neither ours nor any as old.
+    request.once('error', (error) => {
+      if (!(error instanceof EngineError)) this.#version = null;
+    });
     // Not the socket's timeout: that one starts anew with each byte, and not before there is a socket.
     const timer = setTimeout(
       () =>
@@ -128,6 +132,13 @@ export class EngineClient {
       throw new EngineError(0, `the engine speaks API ${offered}; ${OLDEST} (Docker 20.10) is needed`);
     return compareVersions(offered, NEWEST) < 0 ? offered : NEWEST;
   }
+}
+
+/** There was nobody to connect to: the call has had no effect. */
+export function isUnreached(error: unknown): boolean {
+  if (!(error instanceof EngineError)) return false;
+  const code = (error.cause as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
 
 export function isNotFound(error: unknown): boolean {
