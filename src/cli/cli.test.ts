@@ -300,7 +300,7 @@ describe('which platform and which token', () => {
     expect(code).toBe(1);
     expect(stdout).toContain('no sandbox can be made');
     expect(stdout).toMatch(
-      /standard +runc; idle functions are frozen; replaced for other tmpBytes, tmpInodes\n/,
+      /standard +runc; idle functions are frozen; replaced when tmpBytes or tmpInodes change\n/,
     );
     expect(stdout).toMatch(/hardened +runsc; a kernel of its own; idle functions go on\n/);
     expect(stdout).toMatch(/own-uid, cpu-limit \(accepted\): no root\n.*seccomp \(accepted\): no gcc\n/);

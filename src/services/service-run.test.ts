@@ -1,6 +1,7 @@
 /** How long one may take to start, with time in the test's hands and a driver that never gets it done. */
 import { tmpdir } from 'node:os';
 import { expect, it } from 'vitest';
+import { BerthError } from '../contracts/errors.ts';
 import { serviceKindsSchema } from '../contracts/services.ts';
 import { newSandboxId } from '../drivers/new-sandbox-id.ts';
 import { FakeClock } from '../kernel/testing/fake-clock.ts';
@@ -13,26 +14,40 @@ const { words: definition } = serviceKindsSchema.parse({
   words: { image: 'words', port: 1, dataPath: '/data', url: 'x:{port}' },
 });
 
-function runOf(parts: { readonly clock: FakeClock; readonly turns: StartTurns }): {
+interface Parts {
+  readonly clock: FakeClock;
+  readonly turns: StartTurns;
+  /** What the driver answers with; left out: nothing ever. */
+  readonly refusal?: Error;
+}
+
+function runOf(parts: Parts): {
   readonly run: ServiceRun;
   readonly orders: string[];
+  readonly warnings: unknown[];
 } {
   const orders: string[] = [];
+  const warnings: unknown[] = [];
   const driver = {
     startService: ({ kind }: { readonly kind: string }) => {
       orders.push(kind);
-      return new Promise<void>(() => undefined);
+      return parts.refusal === undefined ? new Promise<void>(() => undefined) : Promise.reject(parts.refusal);
     },
     destroy: () => Promise.resolve(),
   };
   const listen = (): ReturnType<typeof Promise.resolve<never>> =>
     Promise.resolve({ connection: new Promise(() => undefined), close: () => undefined }) as never;
-  const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const log = {
+    info: () => undefined,
+    warn: (facts: unknown) => void warnings.push(facts),
+    error: () => undefined,
+  };
   const observe = (): void => undefined;
   const options = { ...parts, driver, listen, newId: newSandboxId, runDir: tmpdir(), log, observe };
   return {
     run: new ServiceRun(options, { record: serviceRecord(), definition: definition!, isolation: 'standard' }),
     orders,
+    warnings,
   };
 }
 
@@ -62,6 +77,13 @@ it('one that takes long does not hold up the next for as long', async () => {
   expect(second.orders).toEqual(['words']);
   await parts.clock.advance(60_000);
   expect(await Promise.all(ends)).toEqual(['failed', 'failed']);
+});
+
+it('the operator is told what the driver said, the caller that it did not get ready', async () => {
+  const refusal = new BerthError('SERVICE_START_FAILED', {}, { cause: 'the engine refused' });
+  const { run, warnings } = runOf({ clock: new FakeClock(), turns: new StartTurns(1), refusal });
+  await expect(run.start()).rejects.toThrow('"cache" did not start: its container did not get ready');
+  expect(warnings).toMatchObject([{ service: 'cache', err: 'the engine refused' }]);
 });
 
 it('one that waits for its turn can be given up', async () => {

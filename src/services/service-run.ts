@@ -90,7 +90,9 @@ export class ServiceRun {
       await this.#startInTurn();
     } catch (error) {
       const said = this.lastWords;
-      log.warn({ tenant, service: name, err: error, said }, 'a service did not start');
+      // The driver does not know what the service is called: its error has only the cause to tell.
+      const err = error instanceof BerthError ? (error.cause ?? error) : error;
+      log.warn({ tenant, service: name, err, said }, 'a service did not start');
       await this.end();
       throw this.#failure(error, said);
     }

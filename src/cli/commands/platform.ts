@@ -81,7 +81,7 @@ function runtimeRows(runtimes: About['driver']['runtimes']): (readonly [string, 
       name,
       ...(hasOwnKernel ? ['a kernel of its own'] : []),
       canFreeze ? 'idle functions are frozen' : 'idle functions go on',
-      ...(fixedLimits.length === 0 ? [] : [`replaced for other ${fixedLimits.join(', ')}`]),
+      ...(fixedLimits.length === 0 ? [] : [`replaced when ${fixedLimits.join(' or ')} change`]),
     ];
     return [[tier, words.join('; ')] as const];
   });

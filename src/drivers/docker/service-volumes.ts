@@ -108,12 +108,15 @@ export class ServiceVolumes {
     const name = this.#nameOf(volume);
     const all = await volumes.list(volumeLabels.uid);
     const present = all.find((one) => one.name === name);
-    const free = String(present?.labels[volumeLabels.uid] ?? ownUid ?? this.#freeUid(all.map(uidOf)));
-    const labels = await volumes.ensure(name, {
-      [containerLabels.instance]: instance,
-      [volumeLabels.uid]: free,
-    });
+    // Not the answer to `ensure` for one that is there: after its restart Docker 20.10 leaves the labels out of that.
+    const { labels } = present ?? {
+      labels: await volumes.ensure(name, {
+        [containerLabels.instance]: instance,
+        [volumeLabels.uid]: String(ownUid ?? this.#freeUid(all.map(uidOf))),
+      }),
+    };
     const uid = Number(labels[volumeLabels.uid]);
+    if (!Number.isSafeInteger(uid)) throw new Error(`the engine does not tell whose the volume ${name} is`);
     // Each time: a start that was cut off may have left it without its owner.
     await volumes.fill(name, this.#filling, (folder) => [
       { path: folder, mode: OWNER_MODE, content: { kind: 'directory' }, owner: uid - uidBase },
