@@ -29,6 +29,8 @@ const READY_LOOK_MS = 50;
 const DESTROY_MS = 30_000;
 const DESTROY_ATTEMPTS = 3;
 const MAX_SAID_BYTES = 2_048;
+/** How it ended comes after it says that it will close, or with it. */
+const LAST_WORDS_MS = 500;
 /** Between two pieces of what it writes (64 KiB at most): it costs the platform little, however much it is. */
 const OUTPUT_PAUSE_MS = 20;
 
@@ -89,6 +91,8 @@ export class ServiceRun {
     try {
       await this.#startInTurn();
     } catch (error) {
+      if (this.#channel?.isClosed === true)
+        await withDeadline(this.#options.clock, LAST_WORDS_MS, this.#channel.closed).catch(() => undefined);
       const said = this.lastWords;
       // The driver does not know what the service is called: its error has only the cause to tell.
       const err = error instanceof BerthError ? (error.cause ?? error) : error;
