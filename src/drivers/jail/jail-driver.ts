@@ -24,7 +24,8 @@ import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
 import { NODE_PATH, RUNTIME_PATH, sandboxEnvironment, SOCKET_PATH } from '../root/root-entries.ts';
 import { groupNameOf, type JailGround, prepareGround, prepareRoot } from './jail-ground.ts';
 import { DEFAULT_START_MS, type JailOptions, TOOLS_PATH } from './jail-options.ts';
-import { startJail, tmpOptions } from './jail-process.ts';
+import { startJail } from './jail-process.ts';
+import { tmpOptions } from './mount-table.ts';
 import { probeJail } from './jail-probe.ts';
 import { JailSandbox } from './jail-sandbox.ts';
 import { enterSandbox, remountTmp } from './namespace-entry.ts';
@@ -191,6 +192,8 @@ class JailDriver implements Driver {
     await giveChannel(channelDir, holding.uid);
     stopIfDoomed(holding);
     const process = await startJail({
+      id,
+      runDir: this.#options.runDir,
       rootDir: this.#options.rootDir,
       lowerDirs: ground.image.lowerDirs,
       launch: ground.launch,

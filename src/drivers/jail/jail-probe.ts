@@ -77,8 +77,10 @@ async function askFromInside(options: JailOptions, ground: JailGround): Promise<
     const nodeArguments = ['-e', probeCode];
     const { lowerDirs } = ground.image;
     const { launch } = ground;
-    const { rootDir } = options;
+    const { rootDir, runDir } = options;
     const jail = await startJail({
+      id,
+      runDir,
       rootDir,
       lowerDirs,
       launch,

@@ -1,13 +1,15 @@
 /** Starts the chain of processes of one jail: prlimit, setpriv, gate.sh, unshare, enter.sh, bwrap, Node. All but Node keep one pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
+import type { SandboxId } from '../../contracts/ids.ts';
 import type { SandboxCgroup } from '../cgroups/cgroup.ts';
-import type { SandboxLimits } from '../driver.ts';
 import { NODE_PATH } from '../root/root-entries.ts';
 import { INFO_FD } from './bwrap-arguments.ts';
 import { TOOLS_PATH } from './jail-options.ts';
 import type { LaunchFiles } from './launch-files.ts';
+import { type Mounts, openMountTable } from './mount-table.ts';
 import { coverStrays } from '../stray-descriptors.ts';
 
 /** Of each process in the sandbox (man 2 getrlimit). A core limit of one byte also keeps a core handler from being called, see core(5). */
@@ -31,12 +33,11 @@ const FIRST_DOOR_FD = INFO_FD + 1;
 const infoSchema = z.object({ 'child-pid': z.int().min(2) });
 const MAX_INFO_BYTES = 4096;
 
-export interface JailCommand {
+export interface JailCommand extends Mounts {
+  readonly id: SandboxId;
   readonly rootDir: string;
-  readonly lowerDirs: string;
+  readonly runDir: string;
   readonly launch: LaunchFiles;
-  readonly channelDir: string;
-  readonly limits: SandboxLimits;
   /** It moves there itself where it can. */
   readonly cgroup: SandboxCgroup | null;
   /** null: as the platform's own user */
@@ -57,11 +58,6 @@ export interface JailProcess {
   readonly firstPid: Promise<number>;
 }
 
-/** Options of the sandbox's /tmp, for mounting and for changing it. */
-export function tmpOptions(limits: SandboxLimits): string {
-  return `size=${limits.tmpBytes},nr_inodes=${limits.tmpInodes},mode=1777,nosuid,nodev`;
-}
-
 /** @throws Error when the process cannot be started at all */
 export async function startJail(command: JailCommand): Promise<JailProcess> {
   const doors = (await command.cgroup?.openDoors()) ?? [];
@@ -76,6 +72,19 @@ export async function startJail(command: JailCommand): Promise<JailProcess> {
 }
 
 async function spawnJail(command: JailCommand, doors: readonly number[]): Promise<JailProcess> {
+  const table = openMountTable(command.runDir, command.id, command);
+  try {
+    return await spawnChain(command, table, doors);
+  } finally {
+    closeSync(table);
+  }
+}
+
+async function spawnChain(
+  command: JailCommand,
+  table: number,
+  doors: readonly number[],
+): Promise<JailProcess> {
   const { gateScript, enterScript, launchDir } = command.launch;
   const own = command.uid === null ? {} : { uid: command.uid, gid: command.uid };
   const child = spawn(
@@ -86,9 +95,6 @@ async function spawnJail(command: JailCommand, doors: readonly number[]): Promis
       'berth-gate',
       doors.map((_, index) => FIRST_DOOR_FD + index).join(' '),
       enterScript,
-      command.lowerDirs,
-      tmpOptions(command.limits),
-      command.channelDir,
       launchDir,
       NODE_PATH,
       ...command.nodeArguments,
@@ -97,7 +103,7 @@ async function spawnJail(command: JailCommand, doors: readonly number[]): Promis
       ...own,
       cwd: command.rootDir,
       env: { PATH: TOOLS_PATH },
-      stdio: coverStrays(['ignore', 'ignore', 'pipe', 'pipe', 'pipe', ...doors]),
+      stdio: coverStrays([table, 'ignore', 'pipe', 'pipe', 'pipe', ...doors]),
     },
   );
   await new Promise<void>((resolve, reject) => {

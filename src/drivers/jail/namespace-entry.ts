@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import type { SandboxLimits } from '../driver.ts';
 import type { ProcessIdentity } from '../process-identity.ts';
 import { TOOLS_PATH } from './jail-options.ts';
-import { tmpOptions } from './jail-process.ts';
+import { tmpOptions } from './mount-table.ts';
 
 const REMOUNT_MS = 5_000;
 
