@@ -26,7 +26,7 @@ for (const variant of variants) {
       freezes: runtime === 'runc',
       platformArguments: [JSON.stringify(variant)],
     });
-    // gVisor's kernel hands its programs from thread to thread: none of them shows as one that burns.
+    // Programs in gVisor are no threads of the host.
     if (runtime === 'runc' && channel === 'auto')
       describeBackground('docker', (place) => createTestDockerDriver(place, variant));
   });

@@ -110,7 +110,10 @@ export async function letProcessDie(pid: number): Promise<void> {
   const membership = await readText(`/proc/${pid}`, 'cgroup');
   const mountinfo = await readText('/proc/self', 'mountinfo');
   const freezer = parseCgroupPlaces(mountinfo ?? '', membership ?? '').v1.get('freezer');
-  if (freezer !== undefined) await letDie(freezer);
+  if (freezer === undefined) return;
+  // It may be there to be read only, where nobody can have frozen it.
+  const state = await readText(freezer, FREEZER_FILE);
+  if (state !== null && state.trim() !== THAWED) await letDie(freezer);
 }
 
 /** A group whose last process is just being reaped answers EBUSY for a moment. */

@@ -1,4 +1,5 @@
 /** The driver `docker`: sandboxes as containers of a Docker Engine, with any OCI runtime that the engine has. */
+import { availableParallelism } from 'node:os';
 import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import type { IsolationTier } from '../../contracts/isolations.ts';
@@ -70,7 +71,11 @@ class DockerDriver implements Driver {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
     this.#services = new ServiceGround(options);
-    this.#background = new Background({ clock: systemClock, log: options.log });
+    this.#background = new Background({
+      clock: systemClock,
+      log: options.log,
+      cores: availableParallelism(),
+    });
     this.#holdings = new HoldingBook({
       log: options.log,
       destroyMs: DESTROY_MS,
@@ -171,6 +176,7 @@ class DockerDriver implements Driver {
   }
 
   async locate(id: SandboxId): Promise<readonly StackFrame[]> {
+    this.#background.leave(id);
     const holding = this.#holdings.get(id);
     if (holding?.isCreated !== true) return [];
     return await holding.sandbox!.locate().catch((error: unknown) => {
@@ -261,7 +267,7 @@ class DockerDriver implements Driver {
     await holding.sandbox.start();
     // A service has time to end when the platform is killed: nobody but its keeper ends it then, see removeLeftovers.
     const view = made.graceSeconds === null ? holding.sandbox.view : null;
-    if (view !== null) this.#background.add(id, view.group);
+    if (view !== null && !made.basis.hasOwnKernel) this.#background.add(id, view.group);
     await this.#records.write({ ...record, process: view?.first ?? null });
     stopIfDoomed(holding);
   }
@@ -298,7 +304,7 @@ class DockerDriver implements Driver {
   }
 
   async #release({ spec, uid }: ContainerHolding): Promise<void> {
-    this.#background.remove(spec.id);
+    this.#background.leave(spec.id);
     await this.#records.remove(spec.id);
     if (uid !== null) (await this.#ground)?.uids.release(uid);
   }
@@ -307,6 +313,7 @@ class DockerDriver implements Driver {
   #kill(holding: ContainerHolding): void {
     if (!holding.isCreated || holding.isKillDue) return;
     const { id } = holding.spec;
+    this.#background.leave(id);
     holding.sandbox?.kill().catch((error: unknown) => {
       this.#holdings.tellOnce(holding, error, 'a sandbox was not killed; it is tried again');
       holding.isKillDue = true;

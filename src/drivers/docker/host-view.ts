@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { SandboxLimits, SandboxUsage } from '../driver.ts';
 import type { Controller, SandboxCgroup } from '../cgroups/cgroup.ts';
-import { processesOf } from '../cgroups/cgroup-files.ts';
+import { numbersOf, processesOf, readNow } from '../cgroups/cgroup-files.ts';
 import { type CgroupPlaces, parseCgroupPlaces } from '../cgroups/cgroup-mounts.ts';
 import { SandboxCgroupV1 } from '../cgroups/cgroup-v1.ts';
 import { SandboxCgroupV2 } from '../cgroups/cgroup-v2.ts';
@@ -48,7 +48,9 @@ export class HostView {
     const first = identityOf(pid);
     const mountinfo = readText('/proc/self/mountinfo') ?? '';
     const group = groupAt(parseCgroupPlaces(mountinfo, membership), ownProcesses(hasOwnKernel));
-    return first === null || group === null ? null : new HostView(first, group, hasOwnKernel);
+    // Elsewhere mounted than this process sees it, its path may lead to another group: our own.
+    if (first === null || group === null || !group.paths.every((path) => isIn(path, pid))) return null;
+    return new HostView(first, group, hasOwnKernel);
   }
 
   async usage(): Promise<SandboxUsage | null> {
@@ -103,6 +105,10 @@ function threadsOf(pid: number): readonly number[] {
     if (isMissing(error)) return [];
     throw error;
   }
+}
+
+function isIn(group: string, pid: number): boolean {
+  return numbersOf(readNow(group, 'cgroup.procs')).includes(pid);
 }
 
 function groupAt({ v1, v2 }: CgroupPlaces, own: number): SandboxCgroup | null {

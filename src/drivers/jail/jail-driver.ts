@@ -1,4 +1,5 @@
 /** The driver `jail`: sandboxes made with bubblewrap, without a daemon. The chain of a start is in `jail-process.ts`. */
+import { availableParallelism } from 'node:os';
 import type { SandboxId } from '../../contracts/ids.ts';
 import { systemClock } from '../../kernel/clock.ts';
 import { allApplied } from '../all-applied.ts';
@@ -54,11 +55,18 @@ class JailDriver implements Driver {
   constructor(options: JailOptions) {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
-    this.#background = new Background({ clock: systemClock, log: options.log });
+    this.#background = new Background({
+      clock: systemClock,
+      log: options.log,
+      cores: availableParallelism(),
+    });
     this.#holdings = new HoldingBook({
       log: options.log,
       destroyMs: DESTROY_MS + (options.startMs ?? DEFAULT_START_MS),
-      kill: ({ sandbox }) => sandbox?.kill(),
+      kill: ({ spec, sandbox }) => {
+        this.#background.leave(spec.id);
+        sandbox?.kill();
+      },
       discard,
       release: (holding) => this.#release(holding),
     });
@@ -124,6 +132,7 @@ class JailDriver implements Driver {
   }
 
   async locate(id: SandboxId): Promise<readonly StackFrame[]> {
+    this.#background.leave(id);
     const holding = this.#holdings.get(id);
     const outermost = holding?.sandbox?.identity;
     const main = await holding?.sandbox?.mainProcess();
@@ -212,7 +221,7 @@ class JailDriver implements Driver {
   }
 
   async #release({ spec, uid }: JailHolding): Promise<void> {
-    this.#background.remove(spec.id);
+    this.#background.leave(spec.id);
     const ground = await this.#prepare();
     await this.#records.remove(spec.id);
     if (uid !== null) ground.uids?.release(uid);

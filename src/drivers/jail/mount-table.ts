@@ -2,7 +2,7 @@
  * What `enter.sh` mounts, as a table for mount(8) (man 5 fstab): three mounts by one program take half as long as by three.
  * The table is a file without a name, since mount reads none from a pipe.
  */
-import { chmodSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SandboxId } from '../../contracts/ids.ts';
 import type { SandboxLimits } from '../driver.ts';
@@ -34,20 +34,20 @@ export function mountTable({ lowerDirs, limits, channelDir }: Mounts): string {
 /** @param dir where the file has its name for a moment. @returns its descriptor, for the caller to close */
 export function openMountTable(dir: string, id: SandboxId, mounts: Mounts): number {
   const path = join(dir, `mounts-${id}`);
-  writeFileSync(path, mountTable(mounts), { flag: 'wx' });
   try {
+    writeFileSync(path, mountTable(mounts), { flag: 'wx' });
     // Whatever the umask is.
     chmodSync(path, MODE);
     return openSync(path, 'r');
   } finally {
-    unlinkSync(path);
+    rmSync(path, { force: true });
   }
 }
 
 /** As getmntent(3) reads it back. */
 function escaped(path: string): string {
   return path.replaceAll(
-    /[\s\\#]/g,
+    /[ \t\n\\#]/g,
     (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
   );
 }

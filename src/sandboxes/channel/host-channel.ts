@@ -21,7 +21,6 @@ import { FrameParser } from '../../kernel/frame-parser.ts';
 import { FrameWriter } from '../../kernel/frame-writer.ts';
 import { LogAllowance } from '../../kernel/log-allowance.ts';
 import { StreamTable } from '../../kernel/stream-table.ts';
-import { SMALL_PIECE_BYTES } from '../../kernel/small-pieces.ts';
 import { RELEASE_FROM_BYTES } from '../../kernel/spent-memory.ts';
 import type { Invocation, InvocationEvents } from '../sandboxes.ts';
 import type { Channel, ChannelEvents, InvocationRequest } from './channel.ts';
@@ -31,6 +30,7 @@ import { HopCount } from './hop-count.ts';
 import { HostEgress } from './host-egress.ts';
 import { HostInvocation } from './host-invocation.ts';
 import { PacedReader } from './paced-reader.ts';
+import { UnaskedFrames } from './unasked-frames.ts';
 
 const MAX_LOG_TEXT_BYTES = 64 * 1024;
 /** Dropping costs the host as well: a sandbox that owes this much of its log rate is not read for a moment. */
@@ -38,8 +38,8 @@ const FLOODED_FROM_SECONDS = 2;
 const LOG_DEBT_SECONDS = 3;
 /** How long a flooding sandbox is not read; short beside `blockedMs`, so its pongs still count. */
 const FLOOD_PAUSE_MS = 25;
-/** So many small frames are charged to the tenant at once: who sends fewer waits for nobody else's. */
-const CHARGED_FRAMES = 32;
+/** However much its tenant owes, so its turns stay short beside `blockedMs`. */
+const MAX_PAUSE_MS = 250;
 /** Beyond what it has given credit for: a sandbox that asks and does not read the answers is not read either. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** Dropped lines are said at most this often. */
@@ -78,8 +78,8 @@ class HostChannel implements Channel {
   readonly #openEgress: () => HostEgress;
   #broker: SandboxEgress | null = null;
   #egress: HostEgress | null = null;
-  /** Came since the last were charged. */
-  #smallFrames = 0;
+  readonly #unasked = new UnaskedFrames();
+  readonly #now: () => number;
   #nextStream = 1;
   #saidHello = false;
   #isLoadSent = false;
@@ -95,6 +95,7 @@ class HostChannel implements Channel {
   constructor({ socket, events, logBytesPerSecond, egress, now }: HostChannelOptions) {
     this.#socket = socket;
     this.#events = events;
+    this.#now = now;
     this.#writer = new FrameWriter(socket, { ownsData: true });
     this.#log = new LogAllowance({ bytesPerSecond: logBytesPerSecond, now, debtSeconds: LOG_DEBT_SECONDS });
     this.#hops = new HopCount(now);
@@ -234,7 +235,8 @@ class HostChannel implements Channel {
   #onEgress(type: number, flags: number, stream: number, payload: Buffer): void {
     // Before that there is no tenant on whose behalf it could be.
     if (!this.#isLoadSent) throw new MalformedFrame('egress before load');
-    this.#count(payload);
+    if (type === FrameType.EgressData) this.#unasked.addBytes(payload.length);
+    else this.#unasked.add(payload.length);
     this.#egress ??= this.#openEgress();
     this.#egress.onFrame(type, flags, stream, type === FrameType.EgressData ? this.#kept(payload) : payload);
     if (type === FrameType.EgressData || type === FrameType.EgressWindow) this.progress++;
@@ -288,7 +290,7 @@ class HostChannel implements Channel {
   #onData(flags: number, stream: number, payload: Buffer): void {
     const invocation = this.#invocation(stream);
     this.progress++;
-    this.#count(payload);
+    this.#unasked.addBytes(payload.length);
     invocation.received(this.#kept(payload), (flags & FrameFlag.End) !== 0);
     if ((flags & FrameFlag.Done) !== 0) this.#finish(stream, invocation);
   }
@@ -324,7 +326,7 @@ class HostChannel implements Channel {
     const level = levelNames.get(payload[0] ?? 0);
     if (level === undefined || payload.length - 1 > MAX_LOG_TEXT_BYTES)
       throw new MalformedFrame('a log line of the wrong form');
-    this.#count(payload);
+    this.#unasked.add(payload.length);
     if (!this.#log.admit(payload.length)) return;
     this.#events.onLog(this.#invocations.get(stream)?.id ?? null, level, payload.toString('utf8', 1));
   }
@@ -332,7 +334,7 @@ class HostChannel implements Channel {
   #onLogDropped(payload: Buffer): void {
     if (payload.length !== LOG_DROPPED_PAYLOAD_BYTES)
       throw new MalformedFrame('dropped lines of the wrong form');
-    this.#count(payload);
+    this.#unasked.add(payload.length);
     this.#log.addDropped(payload.readUInt32LE(0), payload.readUInt32LE(4));
   }
 
@@ -347,16 +349,11 @@ class HostChannel implements Channel {
     return invocation;
   }
 
-  /** What no request, no credit and no ping of the host's has asked for can come without number. */
-  #count(payload: Buffer): void {
-    if (payload.length < SMALL_PIECE_BYTES) this.#smallFrames += 1;
-  }
-
   #pauseMs(isAll: boolean): number {
     const logMs = isAll && this.#log.owes(FLOODED_FROM_SECONDS) ? FLOOD_PAUSE_MS : 0;
-    if (this.#smallFrames < CHARGED_FRAMES || !this.#isLoadSent) return logMs;
-    const owedMs = this.#openBroker().charge(this.#smallFrames);
-    this.#smallFrames = 0;
+    const frames = this.#isLoadSent ? this.#unasked.take(this.#now()) : 0;
+    if (frames === 0) return logMs;
+    const owedMs = Math.min(MAX_PAUSE_MS, this.#openBroker().charge(frames));
     return owedMs >= FLOOD_PAUSE_MS ? owedMs : logMs;
   }
 

@@ -15,7 +15,7 @@ import { createHostChannel } from './host-channel.ts';
 const REFUSED_PER_SECOND = FRAMES_PER_SECOND / (1 + UNSEEN_REFUSAL_FRAMES);
 const CHUNK_BYTES = 64 * 1024;
 const STEP_MS = 5;
-const SECONDS = 3;
+const SECONDS = 6;
 const HELLO = { version: PROTOCOL_VERSION, node: 'v24' };
 const unused = (): never => {
   throw new Error('nothing gets that far');
@@ -116,9 +116,9 @@ class Sandbox {
   }
 
   /** As much as one read brings, where it is read. */
-  flood(): void {
+  flood(padding = 0): void {
     if (this.#isPaused) return;
-    const question = Buffer.from('{"name":"a","type":"A","family":0}');
+    const question = Buffer.from(`{"name":"a","type":"A","family":0}${' '.repeat(padding)}`);
     this.say((writer) => {
       for (let bytes = 0; bytes < CHUNK_BYTES; bytes += question.length + 10)
         writer.send(FrameType.EgressLookup, 0, this.#next++, question);
@@ -165,6 +165,20 @@ it('fifty that flood are answered as often together as one alone', async () => {
   expect(later).toBeLessThan(REFUSED_PER_SECOND * SECONDS + 50 * 100);
   expect(Math.min(...fifty.map(({ answers }) => answers))).toBeGreaterThan(later / 50 / 2);
   expect(Math.max(...fifty.map(({ longestGapMs }) => longestGapMs))).toBeLessThan(250);
+});
+
+it.each([100, 1_000, 10_000])('questions padded by %d bytes are no way around it', async (padding) => {
+  const sandbox = new Sandbox('one');
+  const steps = 300;
+  for (let step = 0; step < steps; step++) {
+    for (let chunk = 0; chunk < 8; chunk++) sandbox.flood(padding);
+    await vi.advanceTimersByTimeAsync(STEP_MS);
+  }
+  const seconds = (steps * STEP_MS) / 1_000 + 1;
+  const perQuestion = 1 + UNSEEN_REFUSAL_FRAMES + Math.floor(padding / 1_024);
+  expect(sandbox.answers).toBeLessThan((FRAMES_PER_SECOND * seconds) / perQuestion + CHUNK_BYTES / 44);
+  expect(sandbox.answers).toBeGreaterThan(100);
+  expect(sandbox.wasPaused).toBe(true);
 });
 
 it('one alone waits for moments only, so its pongs count', async () => {
