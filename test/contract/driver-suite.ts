@@ -115,8 +115,11 @@ export function describeDriver(driver: DriverUnderTest): void {
 
     test('finds the line on which an endless loop spins', async () => {
       const probe = await world.start();
+      const cpuMicros = async (): Promise<number> => (await world.driver.usage(probe.id))!.cpuMicros;
+      const before = await cpuMicros();
       probe.send(SPIN, '/tenant/spin.js');
-      await eventually('it runs', async () => (await world.driver.usage(probe.id))?.mainThread === 'running');
+      // More than it takes to read the code: by now it is in its loop.
+      await eventually('it spins', async () => (await cpuMicros()) > before + 200_000);
       const [frame, caller] = await world.driver.locate(probe.id);
       expect(frame).toMatchObject({ functionName: 'innermost', file: '/tenant/spin.js', line: 2 });
       expect(caller).toMatchObject({ functionName: 'outer', file: '/tenant/spin.js', line: 5 });
