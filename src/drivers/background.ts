@@ -2,8 +2,9 @@
  * Sandboxes that burn CPU without a pause run in the background: with what CPU all others leave. A request that comes in between
  * then takes the core at once, and does not wait for the rest of somebody's slice (ADR 10). Asked of the kernel from outside.
  */
+import { availableParallelism } from 'node:os';
 import type { SandboxId } from '../contracts/ids.ts';
-import type { Clock } from '../kernel/clock.ts';
+import { type Clock, systemClock } from '../kernel/clock.ts';
 import type { SandboxCgroup } from './cgroups/cgroup.ts';
 import type { DriverLog } from './driver-log.ts';
 import { procThreads, type ThreadReader } from './thread-times.ts';
@@ -51,6 +52,11 @@ interface Place {
   calmAt: number;
   starvesSince: number | null;
   liftedUntil: number;
+}
+
+/** Of this host, as drivers have it. */
+export function hostBackground(log: DriverLog): Background {
+  return new Background({ clock: systemClock, log, cores: availableParallelism() });
 }
 
 export class Background {

@@ -135,7 +135,8 @@ export interface Driver {
   thaw(id: SandboxId): Promise<void>;
   /** @returns null when there is no such sandbox */
   usage(id: SandboxId): Promise<SandboxUsage | null>;
-  /** Asked of one that is about to be destroyed. Where the main thread spins, innermost frame first; [] when it cannot be told within `LOCATE_MS` (two seconds). */
+  /** Where the main thread spins, innermost frame first; [] when it cannot be told within `LOCATE_MS` (two seconds). Asked of one
+   *  that is about to be destroyed. */
   locate(id: SandboxId): Promise<readonly StackFrame[]>;
   /** Kills the whole tree; resolves when no process and no cgroup of it is left. Idempotent. */
   destroy(id: SandboxId): Promise<void>;

@@ -89,20 +89,31 @@ export type MainThreadUsage = Pick<SandboxUsage, 'mainThread' | 'mainThreadMicro
 /** What the main thread of a process does and has done; of the other threads nothing is in it. @param pid null: there is none */
 export function mainThreadUsage(pid: number | null): MainThreadUsage {
   if (pid === null) return { mainThread: 'gone', mainThreadMicros: null, starvedMicros: 0 };
-  return { mainThread: threadState(pid), ...scheduledTimes(pid) };
+  const times = scheduledTimes(pid);
+  return {
+    mainThread: threadState(pid),
+    mainThreadMicros: times?.ranMicros ?? null,
+    starvedMicros: times?.waitedMicros ?? 0,
+  };
+}
+
+export interface ScheduledTimes {
+  readonly ranMicros: number;
+  /** It wanted to run, and got no core; throttling by its quota included. */
+  readonly waitedMicros: number;
 }
 
 /**
- * The time that a main thread ran and that it waited for a core, throttling by its quota included: first and second number
- * of /proc/<pid>/schedstat, in nanoseconds (Documentation/scheduler/sched-stats.rst). Some kernels do not count it.
+ * Of a thread, or of a process's main thread: first and second number of /proc/<id>/schedstat, in nanoseconds
+ * (Documentation/scheduler/sched-stats.rst). @returns null when it is gone, or the kernel does not count it
  */
-function scheduledTimes(pid: number): Omit<MainThreadUsage, 'mainThread'> {
+export function scheduledTimes(id: number): ScheduledTimes | null {
   try {
-    const [ran, waited] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ').map(Number);
+    const [ran, waited] = readFileSync(`/proc/${id}/schedstat`, 'latin1').split(' ').map(Number);
     const micros = (nanos = 0): number => Math.round(nanos / NANOS_PER_MICRO);
-    return { mainThreadMicros: micros(ran), starvedMicros: micros(waited) };
+    return { ranMicros: micros(ran), waitedMicros: micros(waited) };
   } catch (error) {
-    if (isMissing(error)) return { mainThreadMicros: null, starvedMicros: 0 };
+    if (isMissing(error)) return null;
     throw error;
   }
 }

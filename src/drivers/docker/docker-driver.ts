@@ -1,10 +1,8 @@
 /** The driver `docker`: sandboxes as containers of a Docker Engine, with any OCI runtime that the engine has. */
-import { availableParallelism } from 'node:os';
 import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import type { IsolationTier } from '../../contracts/isolations.ts';
-import { systemClock } from '../../kernel/clock.ts';
-import { Background } from '../background.ts';
+import { type Background, hostBackground } from '../background.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type {
   Driver,
@@ -71,11 +69,7 @@ class DockerDriver implements Driver {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
     this.#services = new ServiceGround(options);
-    this.#background = new Background({
-      clock: systemClock,
-      log: options.log,
-      cores: availableParallelism(),
-    });
+    this.#background = hostBackground(options.log);
     this.#holdings = new HoldingBook({
       log: options.log,
       destroyMs: DESTROY_MS,

@@ -3,10 +3,9 @@
  * control groups and threads. Cheaper and finer than the engine's statistics, a fortieth of the time of its pause, and the only
  * way to change the limits of a runtime that cannot update (gVisor's runsc of Debian 12).
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import type { SandboxLimits, SandboxUsage } from '../driver.ts';
 import type { Controller, SandboxCgroup } from '../cgroups/cgroup.ts';
-import { numbersOf, processesOf, readNow } from '../cgroups/cgroup-files.ts';
+import { numbersOf, readNow } from '../cgroups/cgroup-files.ts';
 import { type CgroupPlaces, parseCgroupPlaces } from '../cgroups/cgroup-mounts.ts';
 import { SandboxCgroupV1 } from '../cgroups/cgroup-v1.ts';
 import { SandboxCgroupV2 } from '../cgroups/cgroup-v2.ts';
@@ -14,7 +13,6 @@ import { findEldestChild } from '../main-process.ts';
 import {
   identityOf,
   isAlive,
-  isMissing,
   type ProcessIdentity,
   type MainThreadUsage,
   mainThreadUsage,
@@ -42,11 +40,11 @@ export class HostView {
     readonly hasOwnKernel: boolean;
   }): HostView | null {
     const { id, pid, hasOwnKernel } = container;
-    const membership = readText(`/proc/${pid}/cgroup`);
+    const membership = readNow(`/proc/${pid}`, 'cgroup');
     // Another pid namespace than the engine's has other processes under these numbers.
     if (membership === null || !membership.includes(id)) return null;
     const first = identityOf(pid);
-    const mountinfo = readText('/proc/self/mountinfo') ?? '';
+    const mountinfo = readNow('/proc/self', 'mountinfo') ?? '';
     const group = groupAt(parseCgroupPlaces(mountinfo, membership), ownProcesses(hasOwnKernel));
     // Elsewhere mounted than this process sees it, its path may lead to another group: our own.
     if (first === null || group === null || !group.paths.every((path) => isIn(path, pid))) return null;
@@ -63,7 +61,7 @@ export class HostView {
 
   /** The first process, which for a guest is its kernel, is under a seccomp filter (man 5 proc, "Seccomp"). */
   get isFiltered(): boolean {
-    return /^Seccomp:\s+2$/m.test(readText(`/proc/${this.first.pid}/status`) ?? '');
+    return /^Seccomp:\s+2$/m.test(readNow(`/proc/${this.first.pid}`, 'status') ?? '');
   }
 
   async setLimits(limits: SandboxLimits): Promise<void> {
@@ -72,7 +70,7 @@ export class HostView {
 
   async #mainThread(): Promise<MainThreadUsage> {
     if (!isAlive(this.first)) return mainThreadUsage(null);
-    if (this.#hasOwnKernel) return await this.#anyThread();
+    if (this.#hasOwnKernel) return this.#anyThread();
     if (this.#main === null || !isAlive(this.#main)) this.#main = await findEldestChild(this.first);
     return mainThreadUsage(this.#main?.pid ?? null);
   }
@@ -81,29 +79,14 @@ export class HostView {
    * Threads of a guest are no threads of the host: whether anything in the group wants to run is all that shows. One of them
    * goes from thread to thread of the host, a system call here, the code there, so all that wait for a core count.
    */
-  async #anyThread(): Promise<MainThreadUsage> {
-    const threads = (await this.#threads()).map(mainThreadUsage);
+  #anyThread(): MainThreadUsage {
+    const threads = this.group.threads().map(mainThreadUsage);
     const isAnyRunning = threads.some(({ mainThread }) => mainThread === 'running');
     return {
       mainThread: isAnyRunning ? 'running' : 'sleeping',
       mainThreadMicros: null,
       starvedMicros: threads.reduce((sum, { starvedMicros }) => sum + starvedMicros, 0),
     };
-  }
-
-  /** Of all processes in the group. */
-  async #threads(): Promise<readonly number[]> {
-    const [group] = this.group.paths;
-    return group === undefined ? [] : (await processesOf(group)).flatMap(threadsOf);
-  }
-}
-
-function threadsOf(pid: number): readonly number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).map(Number);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
   }
 }
 
@@ -117,13 +100,4 @@ function groupAt({ v1, v2 }: CgroupPlaces, own: number): SandboxCgroup | null {
   if (Object.values(groups).some((path) => path !== null))
     return new SandboxCgroupV1({ ...groups, freezer: at('freezer') }, own);
   return v2 === null ? null : new SandboxCgroupV2(v2.own, allControllers, own);
-}
-
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw error;
-  }
 }

@@ -1,9 +1,7 @@
 /** The driver `jail`: sandboxes made with bubblewrap, without a daemon. The chain of a start is in `jail-process.ts`. */
-import { availableParallelism } from 'node:os';
 import type { SandboxId } from '../../contracts/ids.ts';
-import { systemClock } from '../../kernel/clock.ts';
 import { allApplied } from '../all-applied.ts';
-import { Background } from '../background.ts';
+import { type Background, hostBackground } from '../background.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type { SandboxCgroup } from '../cgroups/cgroup.ts';
 import type {
@@ -55,11 +53,7 @@ class JailDriver implements Driver {
   constructor(options: JailOptions) {
     this.#options = options;
     this.#records = new SandboxRecords(options.runDir);
-    this.#background = new Background({
-      clock: systemClock,
-      log: options.log,
-      cores: availableParallelism(),
-    });
+    this.#background = hostBackground(options.log);
     this.#holdings = new HoldingBook({
       log: options.log,
       destroyMs: DESTROY_MS + (options.startMs ?? DEFAULT_START_MS),

@@ -1,6 +1,7 @@
 /** Starts the chain of processes of one jail: prlimit, setpriv, gate.sh, unshare, enter.sh, bwrap, Node. All but Node keep one pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import type { SandboxId } from '../../contracts/ids.ts';
@@ -60,23 +61,18 @@ export interface JailProcess {
 
 /** @throws Error when the process cannot be started at all */
 export async function startJail(command: JailCommand): Promise<JailProcess> {
-  const doors = (await command.cgroup?.openDoors()) ?? [];
+  const table = openMountTable(command.runDir, command.id, command);
+  let doors: readonly FileHandle[] = [];
   try {
-    return await spawnJail(
+    doors = (await command.cgroup?.openDoors()) ?? [];
+    return await spawnChain(
       command,
+      table,
       doors.map(({ fd }) => fd),
     );
   } finally {
-    await Promise.all(doors.map((door) => door.close()));
-  }
-}
-
-async function spawnJail(command: JailCommand, doors: readonly number[]): Promise<JailProcess> {
-  const table = openMountTable(command.runDir, command.id, command);
-  try {
-    return await spawnChain(command, table, doors);
-  } finally {
     closeSync(table);
+    await Promise.all(doors.map((door) => door.close()));
   }
 }
 
