@@ -3,7 +3,9 @@
  * Usage: node scripts/test-summary.mjs <vitest's JSON reports, separated by commas> [failed step…]
  */
 import { readFileSync } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
 
+const MESSAGE_LINES = 20;
 const [files, ...failedSteps] = process.argv.slice(2);
 const testResults = files.split(',').flatMap((file) => read(file).testResults);
 const assertions = testResults.flatMap((module) => module.assertionResults ?? []);
@@ -13,7 +15,9 @@ const brokenModules = testResults.filter(
 );
 const of = (...statuses) => assertions.filter(({ status }) => statuses.includes(status));
 const skipped = of('skipped', 'pending', 'todo', 'disabled');
-for (const { fullName } of of('failed')) console.log(`failed: ${fullName}`);
+// With its message: whoever reads a run's end should not have to look for it in a thousand lines.
+for (const { fullName, failureMessages } of of('failed'))
+  console.log([`failed: ${fullName}`, ...beginning(failureMessages)].join('\n    '));
 for (const { fullName } of skipped) console.log(`skipped, which counts as failed here: ${fullName}`);
 for (const { name, message } of brokenModules)
   console.log(`failed to run: ${name}: ${String(message).split('\n')[0]}`);
@@ -27,6 +31,11 @@ if (isEmpty) console.log('no test ran, which counts as failed here');
 const failed = found + others + (isEmpty ? 1 : 0);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
+
+function beginning(messages = []) {
+  const text = stripVTControlCharacters(messages.join('\n'));
+  return text.split('\n').slice(0, MESSAGE_LINES);
+}
 
 function read(path) {
   try {

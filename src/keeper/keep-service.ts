@@ -110,8 +110,11 @@ function run(
   let ending = '';
   const leave = (code: number): void => {
     setTimeout(() => process.exit(code), LEAVE_MS).unref();
-    if (stream.destroyed) process.exit(code);
-    stream.once('close', () => process.exit(code));
+    const { session } = stream;
+    if (stream.destroyed || session === undefined) process.exit(code);
+    // The platform hangs up when it has read how it ended. Were the keeper gone before, a request that the platform
+    // writes at that moment would break its connection, with these words unread.
+    session.once('close', () => process.exit(code));
     stream.end();
   };
   stream.once('wantTrailers', () => stream.sendTrailers({ ending }));

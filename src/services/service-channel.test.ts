@@ -114,6 +114,24 @@ describe('a keeper', () => {
     theirs.destroy();
   });
 
+  it('that says how the service ended is told that this was read, and is not asked any more', async () => {
+    const hungUp = new Promise((resolve) =>
+      speak((stream, session) => {
+        session.once('close', () => resolve('hung up'));
+        stream.respond({ ':status': 200 }, { waitForTrailers: true });
+        stream.once('wantTrailers', () => stream.sendTrailers({ ending: 'exit code 7' }));
+        stream.end('no such folder');
+      }),
+    );
+    const started = await channel.start(start, never);
+    expect(String(await new Promise((resolve) => started.output.once('data', resolve)))).toBe(
+      'no such folder',
+    );
+    expect(await hungUp).toBe('hung up');
+    expect([started.ending(), channel.isClosed]).toEqual(['exit code 7', true]);
+    await expect(channel.connect(never)).rejects.toThrow('the service has ended');
+  });
+
   it('that breaks off in the middle ends its connections with an error, and nothing else', async () => {
     speak((stream) => stream.respond({ ':status': 200 }));
     const connection = await channel.connect(never);

@@ -59,6 +59,8 @@ export class ServiceChannel {
     let ending: string | null = null;
     stream.on('trailers', (headers: IncomingHttpHeaders) => {
       ending = String(headers['ending'] ?? '').slice(0, MAX_ENDING_CHARACTERS);
+      // The keeper stays until it is told that this was read.
+      this.#session.close();
     });
     stream.end(JSON.stringify(start));
     await answered(stream, signal);

@@ -30,7 +30,7 @@ const DESTROY_MS = 30_000;
 const DESTROY_ATTEMPTS = 3;
 const MAX_SAID_BYTES = 2_048;
 /** How it ended comes after it says that it will close, or with it. */
-const LAST_WORDS_MS = 500;
+const LAST_WORDS_MS = 2_000;
 /** Between two pieces of what it writes (64 KiB at most): it costs the platform little, however much it is. */
 const OUTPUT_PAUSE_MS = 20;
 
