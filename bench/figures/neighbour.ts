@@ -1,13 +1,20 @@
-/** What a busy tenant feels of its neighbours: of two that spin on every core, and of a thousand functions that are new at once. */
+/**
+ * What a busy tenant feels of its neighbours: of two that spin on every core, and of a thousand functions that are new at once.
+ * And what a bare server feels of the least that these are made of: the machine's own part in it.
+ */
+import { availableParallelism } from 'node:os';
 import { Agent, request } from 'undici';
 import { eventually, type TestPlatform } from '../../test/support/platform.ts';
+import { bareSandboxesPerSecond } from '../harness/bare-sandbox.ts';
 import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
-import { type BenchContext, check, type Check, type Outcome } from '../harness/outcome.ts';
+import { type Scope, startChild } from '../harness/child.ts';
+import { type BenchContext, check, type Check, type Outcome, type Row } from '../harness/outcome.ts';
 import { fullPool, gauge } from '../harness/pool.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { median, ratios } from '../harness/statistics.ts';
 import { load, type Load, type LoadOptions } from '../harness/wrk.ts';
+import { startBare } from './warm-sides.ts';
 
 const SECONDS = 6;
 /** 8 connections that pause 40 ms on average: 200 requests a second. */
@@ -29,11 +36,34 @@ const WANTED = 2;
 const ALONE = 'alone';
 const SPINNERS_BESIDE = 'beside two tenants that spin on every core';
 const NEW_BESIDE = `beside ${NEW_FUNCTIONS} new functions at once`;
+const BARE_ALONE = 'node:http, alone';
+const BARE_BESIDE_IDLE = 'node:http, beside spinners of the class SCHED_IDLE';
+const BARE_BESIDE_STARTS = 'node:http, beside bwrap … node -e 0, one after the other on each core';
 
 export const says =
   'p99 of a tenant’s warm requests beside tenants that spin, and beside 1,000 new functions at once, against alone';
 
-export async function measure({ scope, rounds, say }: BenchContext): Promise<Outcome> {
+export async function measure(context: BenchContext): Promise<Outcome> {
+  const bare = await measureBare(context);
+  const { rows, checks } = await measurePlatform(context);
+  return { rows: [...rows, ...bare], checks };
+}
+
+async function measureBare({ scope, rounds, say }: BenchContext): Promise<Row[]> {
+  say('a bare server beside bare neighbours');
+  await using own = scope.use(new AsyncDisposableStack());
+  const target = { port: await startBare(own), requests: [{ path: '/' }] };
+  const busy = (): Promise<Load> => load(target, BUSY);
+  await busy();
+  const sides = [
+    { name: BARE_ALONE, measure: busy },
+    { name: BARE_BESIDE_IDLE, measure: () => besideIdleSpinners(busy) },
+    { name: BARE_BESIDE_STARTS, measure: () => besideBareStarts(busy) },
+  ];
+  return rowsOf(await alternate<Load>(sides, rounds, say));
+}
+
+async function measurePlatform({ scope, rounds, say }: BenchContext): Promise<Outcome> {
   const platform = await startBerth(scope, SETTINGS);
   const paths = await prepare(platform);
   const target = { port: portOf(platform), requests: [{ path: paths.victim }] };
@@ -54,16 +84,20 @@ export async function measure({ scope, rounds, say }: BenchContext): Promise<Out
 
 function outcomeOf(measured: ReadonlyMap<string, Load[]>, name: string): Outcome {
   const p99s = (side: string): number[] => of(measured, side).map(({ p99Ms }) => p99Ms);
-  return {
-    rows: [...measured].map(([label, results]) => ({
+  return { rows: rowsOf(measured), checks: [against(name, ratios(p99s(name), p99s(ALONE)))] };
+}
+
+function rowsOf(measured: ReadonlyMap<string, Load[]>): Row[] {
+  return [...measured].map(([label, results]) => {
+    const p99s = results.map(({ p99Ms }) => p99Ms);
+    return {
       label: `${label}, p99`,
       unit: 'ms',
-      rounds: p99s(label),
+      rounds: p99s,
       p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
-      p99Ms: median(p99s(label)),
-    })),
-    checks: [against(name, ratios(p99s(name), p99s(ALONE)))],
-  };
+      p99Ms: median(p99s),
+    };
+  });
 }
 
 function against(name: string, values: readonly number[]): Check {
@@ -86,6 +120,24 @@ async function prepare(platform: TestPlatform): Promise<Paths> {
   }
   await callAll(platform.url, [victim!, ...spinning]);
   return { victim: victim!, spinning };
+}
+
+/** As many as the platform's spinning functions, in the class that any other process takes the core from at once (sched(7)). */
+async function besideIdleSpinners<T>(work: () => Promise<T>): Promise<T> {
+  await using own: Scope = new AsyncDisposableStack();
+  const args = ['--idle', '0', process.execPath, '-e', 'for (;;);'];
+  const spinners = Array.from({ length: SPINNERS.length * SPINNING_FUNCTIONS }, () =>
+    startChild(own, { command: 'chrt', args }),
+  );
+  const result = await work();
+  for (const spinner of spinners) spinner.assertAlive();
+  return result;
+}
+
+async function besideBareStarts<T>(work: () => Promise<T>): Promise<T> {
+  const starts = bareSandboxesPerSecond({ seconds: SECONDS, atOnce: availableParallelism() });
+  const [result] = await Promise.all([work(), starts]);
+  return result;
 }
 
 async function whileSpinning<T>(url: string, paths: readonly string[], work: () => Promise<T>): Promise<T> {

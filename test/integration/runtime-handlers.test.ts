@@ -234,9 +234,11 @@ describe('a web-standard function', () => {
 
   it('may do more after its response', async () => {
     const peer = await deploy(
-      `export default { fetch(request, env, ctx) {
+      `let goOn;
+      export default { fetch(request, env, ctx) {
+        if (request.url.endsWith("/go-on")) { goOn(); return new Response("yes"); }
         ctx.passThroughOnException();
-        ctx.waitUntil((async () => { await new Promise((r) => setTimeout(r, 30)); console.log("later"); throw new Error("too late") })());
+        ctx.waitUntil((async () => { await new Promise((resolve) => { goOn = resolve; }); console.log("later"); throw new Error("too late") })());
         return new Response("now");
       } }`,
       'fetch',
@@ -244,6 +246,7 @@ describe('a web-standard function', () => {
     const answer = peer.open();
     await peer.until(() => answer.isEnded, 'the response');
     expect([answer.isDone, peer.logs]).toEqual([false, []]);
+    expect((await peer.call({ url: '/go-on' })).body).toBe('yes');
     await answer.over();
     expect(peer.logs.map(({ text }) => text.split('\n')[0])).toEqual(['later', 'Error: too late']);
     expect(answer.failure).toBeNull();
