@@ -81,7 +81,7 @@ describe('the list of revoked tokens', () => {
     ]);
     clock.time = 80_000;
     list.add({ jti: 'c', expiresAt: null });
-    expect(['a', 'b', 'c'].map((jti) => list.has(jti))).toEqual([false, true, true]);
+    expect(['a', 'b', 'c'].map((jti) => list.hasAny([jti]))).toEqual([false, true, true]);
   });
 
   it('keeps the expiry that it heard first', () => {
@@ -93,7 +93,7 @@ describe('the list of revoked tokens', () => {
     list.add({ jti: 'stays', expiresAt: 1_000 });
     clock.time = 100_000;
     list.add({ jti: 'new', expiresAt: null });
-    expect(['ends', 'stays', 'new'].map((jti) => list.has(jti))).toEqual([false, true, true]);
+    expect(['ends', 'stays', 'new'].map((jti) => list.hasAny([jti]))).toEqual([false, true, true]);
   });
 });
 

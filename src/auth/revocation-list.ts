@@ -44,8 +44,10 @@ export class RevocationList {
     return this.#expiries.size;
   }
 
-  has(jti: string): boolean {
-    return this.#expiries.has(jti);
+  hasAny(jtis: readonly string[]): boolean {
+    if (this.#expiries.size === 0) return false;
+    for (const jti of jtis) if (this.#expiries.has(jti)) return true;
+    return false;
   }
 
   /** Takes effect at once. Idempotent; what was said first is kept, as in the store. */

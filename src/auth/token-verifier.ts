@@ -43,15 +43,15 @@ class Verifier implements CachedTokenVerifier {
   constructor(options: TokenVerifierOptions) {
     this.#options = options;
     this.#expected = { issuer: options.issuer ?? DEFAULT_NAME, audience: options.audience ?? DEFAULT_NAME };
-    this.#cache = new VerifiedCache(options.maxCached ?? DEFAULT_MAX_CACHED);
+    this.#cache = new VerifiedCache({ maxEntries: options.maxCached ?? DEFAULT_MAX_CACHED });
   }
 
   verifyCached(token: string, tenant: TenantId | null): Principal | null {
     if (token.length > MAX_TOKEN_CHARACTERS) return null;
-    const { key, verified } = this.#cache.get(token, tenant);
+    const verified = this.#cache.get(token, tenant);
     if (verified === null) return null;
     if (this.#holds(verified)) return verified.principal;
-    this.#cache.delete(key);
+    this.#cache.delete(token, tenant);
     return null;
   }
 
@@ -61,8 +61,8 @@ class Verifier implements CachedTokenVerifier {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const verified = await this.#verifyNow(token, tenant);
       if (!this.#isCurrent(verified)) continue;
-      if (verified.revocableIds.some((id) => this.#options.revoked.has(id))) throw refusal('it was revoked');
-      this.#cache.set(this.#cache.get(token, tenant).key, verified);
+      if (this.#options.revoked.hasAny(verified.revocableIds)) throw refusal('it was revoked');
+      this.#cache.set(token, tenant, verified);
       return verified.principal;
     }
     throw refusal('keys changed while it was verified');
@@ -72,16 +72,15 @@ class Verifier implements CachedTokenVerifier {
     return (
       this.#options.clock.now() < verified.until &&
       this.#isCurrent(verified) &&
-      !verified.revocableIds.some((id) => this.#options.revoked.has(id))
+      !this.#options.revoked.hasAny(verified.revocableIds)
     );
   }
 
   #isCurrent({ platform, tenants }: Verified): boolean {
     const { ring } = this.#options;
-    return (
-      ring.currentPlatform() === platform &&
-      tenants.every(({ id, state }) => ring.currentTenant(id) === state)
-    );
+    if (ring.currentPlatform() !== platform) return false;
+    for (const { id, state } of tenants) if (ring.currentTenant(id) !== state) return false;
+    return true;
   }
 
   async #verifyNow(token: string, tenant: TenantId | null): Promise<Verified> {
