@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { platformLimits } from '../contracts/limits.ts';
+import { nodeFlags } from '../kernel/node-flags.ts';
 import { scriptText } from '../kernel/script-text.ts';
 import { BytecodeMaker } from './bytecode-maker.ts';
 import { bytecodeTargetFor, gainsByBytecode, ownTarget } from './bytecode-target.ts';
@@ -32,7 +33,7 @@ async function isTaken(text: string, bytecode: Uint8Array): Promise<boolean> {
     const [text, cachedData] = process.argv.slice(1).map((file) => require('node:fs').readFileSync(file));
     const script = new (require('node:vm').Script)(text.toString(), { filename: '/fn/index.js', cachedData });
     console.log(script.cachedDataRejected);`;
-  const output = execFileSync(process.execPath, ['--max-old-space-size=96', '-e', program, script, cache]);
+  const output = execFileSync(process.execPath, [...nodeFlags(96), '-e', program, script, cache]);
   return output.toString().trim() === 'false';
 }
 

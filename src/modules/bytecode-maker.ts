@@ -9,6 +9,7 @@ import path from 'node:path';
 import { platformLimits } from '../contracts/limits.ts';
 import type { Bytecode } from '../contracts/model.ts';
 import { FairTurns } from '../kernel/fair-turns.ts';
+import { nodeFlags } from '../kernel/node-flags.ts';
 import { scriptText } from '../kernel/script-text.ts';
 import { ownTarget } from './bytecode-target.ts';
 
@@ -43,7 +44,7 @@ export class BytecodeMaker {
 
 /** Everything that the process prints is hostile; it only ever gets to the tenant who sent the text. */
 function compile(text: string): Promise<Uint8Array | null> {
-  const child = spawn(process.execPath, [`--max-old-space-size=${HEAP_MB}`, '-e', helperText], {
+  const child = spawn(process.execPath, [...nodeFlags(HEAP_MB), '-e', helperText], {
     env: {},
     cwd: '/',
     stdio: ['pipe', 'pipe', 'ignore'],

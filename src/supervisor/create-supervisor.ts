@@ -5,6 +5,7 @@ import type { Config } from '../config/settings.ts';
 import type { Driver } from '../drivers/driver.ts';
 import type { DriverLog } from '../drivers/driver-log.ts';
 import { systemClock } from '../kernel/clock.ts';
+import { NO_PRETENURING } from '../kernel/node-flags.ts';
 import { loadMasterKey, type MasterKey } from '../store/master-key.ts';
 import { hasSqliteStore } from '../store/sqlite/sqlite-files.ts';
 import { ChannelFolder } from './channel-folder.ts';
@@ -37,13 +38,6 @@ export interface Supervisor {
   /** When the server has ended: removes all that the supervisor made on the host. */
   close(): Promise<void>;
 }
-
-/**
- * V8 makes objects of a kind right in its old space once most of that kind have survived a small collection, as those of a burst of
- * slow requests do. From then on each such object keeps all of its request alive until the next full collection: 12 MB were copied in
- * each small one, pauses of 15 ms. What the server makes on the way of a request never gets old.
- */
-const NO_PRETENURING = '--no-allocation-site-pretenuring';
 
 /** What each start of a server needs. */
 interface Ground {

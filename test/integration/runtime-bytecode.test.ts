@@ -1,5 +1,6 @@
 /** Bytecode as a sandbox takes it: with it or without it, the code does the same. */
 import { afterAll, afterEach, beforeEach, expect, it } from 'vitest';
+import { nodeFlags } from '../../src/kernel/node-flags.ts';
 import { BytecodeMaker } from '../../src/modules/bytecode-maker.ts';
 import { RuntimePeer } from './runtime-peer.ts';
 
@@ -7,7 +8,7 @@ const maker = new BytecodeMaker();
 let peer: RuntimePeer;
 
 beforeEach(async () => {
-  peer = await RuntimePeer.start(['--max-old-space-size=96']);
+  peer = await RuntimePeer.start(nodeFlags(96));
 });
 afterEach(async () => {
   const { violations } = peer;

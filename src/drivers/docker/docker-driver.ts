@@ -20,6 +20,7 @@ import { identityOf } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
 import { containerConfig, type ContainerPlan, nodeCommand } from './container-config.ts';
+import { nodeFlags } from '../../kernel/node-flags.ts';
 import { type ContainerParts, ContainerSandbox } from './container-sandbox.ts';
 import {
   type DockerGround,
@@ -281,7 +282,7 @@ class DockerDriver implements Driver {
     const way = runtime.canMountSocket ? 'socket' : 'stdio';
     const isShared = way === 'socket' && ground.ownUid !== null;
     if (!isShared) holding.uid = await ground.uids.take();
-    const flags = [`--max-old-space-size=${spec.heapMb}`, ...(this.#options.nodeFlags ?? [])];
+    const flags = [...nodeFlags(spec.heapMb), ...(this.#options.nodeFlags ?? [])];
     return {
       spec: { id: spec.id, channelDir: spec.channelDir, limits },
       image: image.id,

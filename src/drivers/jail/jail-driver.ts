@@ -14,6 +14,7 @@ import type {
   StackFrame,
   VolumeSize,
 } from '../driver.ts';
+import { nodeFlags } from '../../kernel/node-flags.ts';
 import { type Holding, HoldingBook, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { locateFrames } from '../locate/locator.ts';
 import { noServices } from '../no-services.ts';
@@ -241,5 +242,5 @@ function recordOf(spec: SandboxSpec, ground: JailGround): SandboxRecord {
 }
 
 function nodeArguments(options: JailOptions, heapMb: number): string[] {
-  return [`--max-old-space-size=${heapMb}`, ...(options.nodeFlags ?? []), RUNTIME_PATH, SOCKET_PATH];
+  return [...nodeFlags(heapMb), ...(options.nodeFlags ?? []), RUNTIME_PATH, SOCKET_PATH];
 }

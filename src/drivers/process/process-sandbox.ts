@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import type { SandboxExit, SandboxSpec, SandboxUsage, StackFrame } from '../driver.ts';
 import type { SandboxId } from '../../contracts/ids.ts';
+import { nodeFlags } from '../../kernel/node-flags.ts';
 import { locateFrames } from '../locate/locator.ts';
 import {
   identityOf,
@@ -28,11 +29,7 @@ export async function startProcess(
   spec: SandboxSpec,
   tmpDir: string,
 ): Promise<ProcessSandbox> {
-  const flags = [
-    `--max-old-space-size=${spec.heapMb}`,
-    '--inspect-port=127.0.0.1:0',
-    ...(options.nodeFlags ?? []),
-  ];
+  const flags = [...nodeFlags(spec.heapMb), '--inspect-port=127.0.0.1:0', ...(options.nodeFlags ?? [])];
   const socket = join(spec.channelDir, 'channel.sock');
   const child = spawn(options.nodePath, [...flags, options.runtimeFile, socket], {
     cwd: tmpDir,
