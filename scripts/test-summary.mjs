@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
 const MESSAGE_LINES = 20;
+const LINE_CHARACTERS = 300;
 const [files, ...failedSteps] = process.argv.slice(2);
 const testResults = files.split(',').flatMap((file) => read(file).testResults);
 const assertions = testResults.flatMap((module) => module.assertionResults ?? []);
@@ -34,7 +35,7 @@ process.exitCode = failed === 0 ? 0 : 1;
 
 function beginning(messages = []) {
   const text = stripVTControlCharacters(messages.join('\n'));
-  return text.split('\n').slice(0, MESSAGE_LINES);
+  return text.split('\n', MESSAGE_LINES).map((line) => line.slice(0, LINE_CHARACTERS));
 }
 
 function read(path) {

@@ -1,6 +1,6 @@
 /**
- * Tokens that were verified, each for one tenant. Found by their last characters, which differ in any two signatures and cost
- * a fifth of a digest, and taken for what they are only if all of the token is the same. The oldest goes first, unless it was
+ * Tokens that were verified, each for one tenant. Found by their last characters, which hardly ever are the same in two signatures
+ * and cost a fifth of a digest, and taken for what they are only if all of the token is the same. The oldest goes first, unless it was
  * used since it was last looked at: a second chance costs nothing on the way of a request, an order of use would.
  */
 import type { TenantId } from '../contracts/ids.ts';
@@ -26,7 +26,7 @@ interface Entry {
 
 export interface CacheBounds {
   readonly maxEntries: number;
-  /** Of all tokens in it; default 16 Mi */
+  /** Of all tokens in it, default 16 Mi; what was read from them takes a few times as much at the worst */
   readonly maxCharacters?: number;
 }
 
@@ -63,7 +63,9 @@ export class VerifiedCache {
     const key = keyOf(token, tenant);
     this.#remove(key);
     while (this.#entries.size > 0 && !this.#hasRoomFor(token)) this.#makeRoom();
-    this.#entries.set(key, { token, verified, isUsed: false });
+    // A copy: V8 makes a part of a text by pointing into it, and a token may come out of 64 KiB of a URL.
+    const own = Buffer.from(token).toString();
+    this.#entries.set(key, { token: own, verified, isUsed: false });
     this.#characters += token.length;
   }
 
@@ -95,5 +97,5 @@ export class VerifiedCache {
 }
 
 function keyOf(token: string, tenant: TenantId | null): string {
-  return `${token.slice(-KEY_CHARACTERS)} ${tenant ?? ''}`;
+  return `${token.slice(-KEY_CHARACTERS)} ${tenant ?? ''}`; // becomes a text of its own when it is looked up
 }

@@ -1,6 +1,7 @@
 /** Asks from inside a sandbox what it really has: code that runs there, and what its answer means. */
 import { readlinkSync } from 'node:fs';
 import { z } from 'zod';
+import { nodeFlags } from '../kernel/node-flags.ts';
 import type { Isolation, SandboxLimits } from './driver.ts';
 
 /** What probed sandboxes are made with. */
@@ -22,6 +23,10 @@ const namespaces = {
   cgroup: 'cgroup-namespace',
 } as const satisfies Record<string, Isolation>;
 const namespaceNames = Object.keys(namespaces) as (keyof typeof namespaces)[];
+
+const PROBE_HEAP_MB = 64;
+/** Those of any sandbox: a Node that does not take them is found out here. */
+export const probeFlags = nodeFlags(PROBE_HEAP_MB);
 
 /** Runs inside; the answer goes to descriptor 2, the only one that the host reads. */
 export const probeCode = `

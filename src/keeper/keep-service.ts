@@ -109,7 +109,7 @@ function run(
   const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
   let ending = '';
   const leave = (code: number): void => {
-    setTimeout(() => process.exit(code), LEAVE_MS).unref();
+    setTimeout(() => process.exit(code), LEAVE_MS);
     const { session } = stream;
     if (stream.destroyed || session === undefined) process.exit(code);
     // The platform hangs up when it has read how it ended. Were the keeper gone before, a request that the platform
@@ -122,11 +122,11 @@ function run(
     stream.respond({ ':status': STARTED }, { waitForTrailers: true });
     for (const output of [child.stdout, child.stderr]) output.pipe(stream, { end: false });
   });
-  child.once('error', (error) => {
+  child.once('error', () => {
     if (child.pid !== undefined) return;
+    setTimeout(() => process.exit(1), LEAVE_MS);
+    stream.once('close', () => process.exit(1));
     answer(stream, CANNOT_START);
-    ending = String(error);
-    leave(1);
   });
   child.once('exit', (code, signal) => {
     ending = signal ?? `exit code ${code}`;

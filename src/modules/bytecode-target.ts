@@ -1,12 +1,17 @@
 /** For which code bytecode is made, and for which sandboxes it is. */
+import { createHash } from 'node:crypto';
 import { platformLimits } from '../contracts/limits.ts';
+import { nodeFlags } from '../kernel/node-flags.ts';
 import { nodeVersionFor } from './node-range.ts';
 
 const { bytecodeFromBytes, bytecodeUpToBytes } = platformLimits;
 
-/** V8 takes bytecode of its own version only; what else it minds (flags, features of the processor) it checks itself. */
+/** V8 minds all flags but the size of the heap. */
+const FLAGS = createHash('sha256').update(nodeFlags(0).join(' ')).digest('hex').slice(0, 8);
+
+/** V8 takes bytecode of its own version and flags only; what else it minds (features of the processor) it checks itself. */
 export function bytecodeTarget(nodeVersion: string): string {
-  return `${nodeVersion}-${process.arch}`;
+  return `${nodeVersion}-${process.arch}-${FLAGS}`;
 }
 
 /** What this process makes bytecode for. */

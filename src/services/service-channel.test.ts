@@ -130,6 +130,26 @@ describe('a keeper', () => {
     expect(await hungUp).toBe('hung up');
     expect([started.ending(), channel.isClosed]).toEqual(['exit code 7', true]);
     await expect(channel.connect(never)).rejects.toThrow('the service has ended');
+    await channel.closed;
+  });
+
+  it('that says how the service ended and stays is left', async () => {
+    let startStream: ServerHttp2Stream | null = null;
+    speak((stream) => {
+      stream.respond({ ':status': 200 }, { waitForTrailers: startStream === null });
+      stream.once('wantTrailers', () => stream.sendTrailers({ ending: 'SIGKILL' }));
+      startStream ??= stream;
+    });
+    const started = await channel.start(start, never);
+    started.output.resume();
+    const held = await channel.connect(never);
+    const broken = new Promise((resolve) => held.once('close', resolve));
+    (startStream as ServerHttp2Stream | null)!.end();
+    await vi.waitFor(() => expect(started.ending()).toBe('SIGKILL'), 10_000);
+    expect([channel.isClosed, held.destroyed]).toEqual([true, false]);
+    await clock.advance(2_000);
+    await channel.closed;
+    await broken;
   });
 
   it('that breaks off in the middle ends its connections with an error, and nothing else', async () => {

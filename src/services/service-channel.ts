@@ -9,6 +9,8 @@ import { SERVICE_SESSION_MEGABYTES, type ServiceStart } from '../contracts/servi
 
 const MAX_HEADERS = 16;
 const MAX_ENDING_CHARACTERS = 100;
+/** Longer than a keeper stays that has said how the service ended. */
+const HANG_UP_MS = 2_000;
 const OK = 200;
 /** A name for the one place where a stream can lead. */
 const AUTHORITY = 'service';
@@ -26,12 +28,16 @@ export interface StartedService {
 }
 
 export class ServiceChannel {
+  readonly #connection: PacedConnection;
   readonly #session: ClientHttp2Session;
+  readonly #clock: PacedConnectionOptions['clock'];
   readonly #closed = Promise.withResolvers<void>();
 
   /** Its socket is the keeper's, and belongs to the channel from now on. */
   constructor(options: PacedConnectionOptions) {
     const connection = new PacedConnection(options);
+    this.#connection = connection;
+    this.#clock = options.clock;
     this.#session = connect(`http://${AUTHORITY}`, {
       createConnection: () => connection,
       settings: { enablePush: false },
@@ -59,8 +65,7 @@ export class ServiceChannel {
     let ending: string | null = null;
     stream.on('trailers', (headers: IncomingHttpHeaders) => {
       ending = String(headers['ending'] ?? '').slice(0, MAX_ENDING_CHARACTERS);
-      // The keeper stays until it is told that this was read.
-      this.#session.close();
+      this.#hangUp();
     });
     stream.end(JSON.stringify(start));
     await answered(stream, signal);
@@ -76,6 +81,13 @@ export class ServiceChannel {
 
   close(): void {
     this.#session.destroy();
+  }
+
+  /** Tells the keeper, which stays until then, that its last words were read. One that stays all the same is left. */
+  #hangUp(): void {
+    const cancel = this.#clock.after(HANG_UP_MS, () => this.#connection.destroy());
+    this.#session.once('close', cancel);
+    this.#session.close();
   }
 
   #request(headers: Record<string, string>): ReturnType<ClientHttp2Session['request']> {

@@ -1,5 +1,5 @@
 /** The scripts that a fresh clone runs: signals, death of the wrapper, what is missing. They run here as processes. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -213,8 +213,13 @@ describe('the last line of .ci/run', () => {
   const assertion = (status: string): object => ({ status, fullName: `a ${status} test` });
 
   function summary(report: object | null, ...failedSteps: string[]): { last: string; code: number | null } {
+    const { stdout, status } = runSummary(report, ...failedSteps);
+    return { last: stdout.trimEnd().split('\n').at(-1)!, code: status };
+  }
+
+  function runSummary(report: object | null, ...failedSteps: string[]): SpawnSyncReturns<string> {
     write({ 'report.json': JSON.stringify(report) });
-    const { stdout, status } = spawnSync(
+    return spawnSync(
       process.execPath,
       [
         join(root, 'scripts/test-summary.mjs'),
@@ -223,7 +228,6 @@ describe('the last line of .ci/run', () => {
       ],
       { encoding: 'utf8' },
     );
-    return { last: stdout.trimEnd().split('\n').at(-1)!, code: status };
   }
 
   it.each<[what: string, tests: string[], steps: string[], last: string]>([
@@ -236,6 +240,19 @@ describe('the last line of .ci/run', () => {
   ])('when %s', (_what, tests, steps, last) => {
     const report = { testResults: [{ name: 'x', status: 'passed', assertionResults: tests.map(assertion) }] };
     expect(summary(report, ...steps)).toEqual({ last, code: last.endsWith(' 0 failed') ? 0 : 1 });
+  });
+
+  it('comes after what the failed tests said, cut', () => {
+    const message = `\u001B[31mexpected 1\u001B[39m ${'x'.repeat(1_000)}\n${'at here\n'.repeat(100)}`;
+    const failed = { ...assertion('failed'), failureMessages: [message] };
+    const report = { testResults: [{ name: 'x', status: 'failed', assertionResults: [failed] }] };
+    const lines = runSummary(report, 'tests').stdout.trimEnd().split('\n');
+    expect(lines.slice(0, 3)).toEqual([
+      'failed: a failed test',
+      `    expected 1 ${'x'.repeat(289)}`,
+      '    at here',
+    ]);
+    expect([lines.length, lines.at(-1)]).toEqual([23, '0 passed, 1 failed']);
   });
 
   it('when a file could not be loaded, or nothing was reported', () => {

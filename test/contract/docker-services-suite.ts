@@ -114,6 +114,7 @@ export function describeServices({ host, runtime }: ServiceEngine): void {
         id,
         async say() {
           for (;;) {
+            if (channel.isClosed) throw new Error('the service has ended');
             const connection = await channel.connect(never).catch(() => null);
             if (connection !== null) return text(connection);
           }

@@ -72,7 +72,7 @@ it('Ctrl-C stops it, and no sandbox is left', { timeout: 60_000 }, async () => {
   await eventually(() => expect(sandboxProcesses(instance).size).toBe(0), 5_000);
 });
 
-// Of all tests a few: whether they run there is asked, not whether they pass, which this run asks itself.
+// Of all tests a few: that all of them pass is what this run asks itself.
 it('npm test runs there', { timeout: 300_000 }, async () => {
   const { stdout } = await run('npm', ['test', '--', '--project', 'unit', 'src/kernel/'], {
     cwd: clone,

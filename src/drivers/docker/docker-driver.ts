@@ -2,6 +2,7 @@
 import { BerthError } from '../../contracts/errors.ts';
 import type { SandboxId, VolumeId } from '../../contracts/ids.ts';
 import type { IsolationTier } from '../../contracts/isolations.ts';
+import { nodeFlags } from '../../kernel/node-flags.ts';
 import { type Background, hostBackground } from '../background.ts';
 import { giveChannel } from '../channel-folder.ts';
 import type {
@@ -20,7 +21,6 @@ import { identityOf } from '../process-identity.ts';
 import { recoverSandboxes } from '../recovery.ts';
 import { type SandboxRecord, SandboxRecords } from '../sandbox-record.ts';
 import { containerConfig, type ContainerPlan, nodeCommand } from './container-config.ts';
-import { nodeFlags } from '../../kernel/node-flags.ts';
 import { type ContainerParts, ContainerSandbox } from './container-sandbox.ts';
 import {
   type DockerGround,
@@ -282,7 +282,6 @@ class DockerDriver implements Driver {
     const way = runtime.canMountSocket ? 'socket' : 'stdio';
     const isShared = way === 'socket' && ground.ownUid !== null;
     if (!isShared) holding.uid = await ground.uids.take();
-    const flags = [...nodeFlags(spec.heapMb), ...(this.#options.nodeFlags ?? [])];
     return {
       spec: { id: spec.id, channelDir: spec.channelDir, limits },
       image: image.id,
@@ -292,7 +291,7 @@ class DockerDriver implements Driver {
       uid: holding.uid ?? ground.ownUid!,
       uidBase: ground.uidBase,
       seccomp: ground.seccomp,
-      command: nodeCommand(way, flags),
+      command: nodeCommand(way, nodeFlags(spec.heapMb)),
       instance: this.#options.instance,
       platform: identityOf(process.pid)!,
     };

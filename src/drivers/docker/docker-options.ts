@@ -23,8 +23,6 @@ export interface DockerOptions {
   readonly nodePaths: () => readonly string[];
   /** The bundled runtime, one CommonJS file; started with the path of the channel's socket, or `-`, as its argument. */
   readonly runtimeFile: string;
-  /** Flags of Node besides the heap limit. */
-  readonly nodeFlags?: readonly string[];
   /** What services there can be, and the bundled keeper that runs beside each. */
   readonly services: { readonly kinds: ServiceKinds; readonly keeperFile: string };
   readonly log: DriverLog;

@@ -13,6 +13,7 @@ import { unusable } from '../facts.ts';
 import {
   gapsInside,
   probeCode,
+  probeFlags,
   privilegeGaps,
   probeLimits,
   type ProbeAnswer,
@@ -216,7 +217,7 @@ async function ask(
     uid,
     uidBase: ground.uidBase,
     seccomp: ground.seccomp,
-    command: ['-e', probe],
+    command: [...probeFlags, '-e', probe],
     instance: options.instance,
     platform: identityOf(process.pid)!,
   };

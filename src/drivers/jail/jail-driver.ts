@@ -1,5 +1,6 @@
 /** The driver `jail`: sandboxes made with bubblewrap, without a daemon. The chain of a start is in `jail-process.ts`. */
 import type { SandboxId } from '../../contracts/ids.ts';
+import { nodeFlags } from '../../kernel/node-flags.ts';
 import { allApplied } from '../all-applied.ts';
 import { type Background, hostBackground } from '../background.ts';
 import { giveChannel } from '../channel-folder.ts';
@@ -14,7 +15,6 @@ import type {
   StackFrame,
   VolumeSize,
 } from '../driver.ts';
-import { nodeFlags } from '../../kernel/node-flags.ts';
 import { type Holding, HoldingBook, newHolding, stopIfDoomed } from '../holding-book.ts';
 import { locateFrames } from '../locate/locator.ts';
 import { noServices } from '../no-services.ts';
@@ -205,7 +205,7 @@ class JailDriver implements Driver {
       limits: holding.limits,
       cgroup: holding.cgroup,
       uid: holding.uid,
-      nodeArguments: nodeArguments(this.#options, heapMb),
+      nodeArguments: [...nodeFlags(heapMb), RUNTIME_PATH, SOCKET_PATH],
     });
     holding.sandbox = new JailSandbox(id, process, holding.cgroup);
     await this.#records.write({ ...record, process: holding.sandbox.identity });
@@ -239,8 +239,4 @@ function recordOf(spec: SandboxSpec, ground: JailGround): SandboxRecord {
     cgroups: [...(ground.cgroups.tree?.pathsOf(spec.id) ?? [])],
     tmpDir: null,
   };
-}
-
-function nodeArguments(options: JailOptions, heapMb: number): string[] {
-  return [...nodeFlags(heapMb), ...(options.nodeFlags ?? []), RUNTIME_PATH, SOCKET_PATH];
 }

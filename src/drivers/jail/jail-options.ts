@@ -13,8 +13,6 @@ export interface JailOptions {
   readonly nodePath: string;
   /** The bundled runtime, one CommonJS file; started with the path of the channel's socket as its argument. */
   readonly runtimeFile: string;
-  /** Flags of Node besides the heap limit. */
-  readonly nodeFlags?: readonly string[];
   readonly log: DriverLog;
   /** Host uids (and gids of the same numbers) for sandboxes, when run as root. */
   readonly uidRange?: UidRange;

@@ -13,6 +13,7 @@ import {
   gapsInside,
   privilegeGaps,
   probeCode,
+  probeFlags,
   probeLimits,
   type ProbeAnswer,
   readAnswer,
@@ -74,7 +75,7 @@ async function askFromInside(options: JailOptions, ground: JailGround): Promise<
   try {
     await records.write({ version: 1, id, platform, process: null, channelDir, cgroups, tmpDir: null });
     cgroup = (await ground.cgroups.tree?.create(id, probeLimits)) ?? null;
-    const nodeArguments = ['-e', probeCode];
+    const nodeArguments = [...probeFlags, '-e', probeCode];
     const { lowerDirs } = ground.image;
     const { launch } = ground;
     const { rootDir, runDir } = options;

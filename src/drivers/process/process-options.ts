@@ -8,7 +8,5 @@ export interface ProcessOptions {
   readonly nodePath: string;
   /** The bundled runtime, one CommonJS file; started with the path of the channel's socket as its argument. */
   readonly runtimeFile: string;
-  /** Flags of Node besides the heap limit. */
-  readonly nodeFlags?: readonly string[];
   readonly log: DriverLog;
 }

@@ -29,7 +29,7 @@ export async function startProcess(
   spec: SandboxSpec,
   tmpDir: string,
 ): Promise<ProcessSandbox> {
-  const flags = [...nodeFlags(spec.heapMb), '--inspect-port=127.0.0.1:0', ...(options.nodeFlags ?? [])];
+  const flags = [...nodeFlags(spec.heapMb), '--inspect-port=127.0.0.1:0'];
   const socket = join(spec.channelDir, 'channel.sock');
   const child = spawn(options.nodePath, [...flags, options.runtimeFile, socket], {
     cwd: tmpDir,
