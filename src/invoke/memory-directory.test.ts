@@ -5,6 +5,7 @@ import { effectiveLimits, platformLimits } from '../contracts/limits.ts';
 import type { FunctionRecord, Revision, Tenant } from '../contracts/model.ts';
 import { decodeLoad } from '../kernel/frame-heads.ts';
 import { FakeClock, settled } from '../kernel/testing/fake-clock.ts';
+import { bytecodeTarget } from '../modules/bytecode-target.ts';
 import type { StoreChange, VersionedSecrets } from '../store/store.ts';
 import { createDirectory, type DirectoryStore } from './memory-directory.ts';
 
@@ -271,7 +272,7 @@ describe('the directory', () => {
     const large = directory.find('acme', 'hello')!.runnable;
     for (let loads = 0; loads < 2; loads++)
       expect(decodeLoad(await large.load()).bytecode?.toString()).toBe('bytecode');
-    expect(store.bytecodeReads).toEqual([`${revisionOf('b')} 24.0.0-${process.arch}`]);
+    expect(store.bytecodeReads).toEqual([`${revisionOf('b')} ${bytecodeTarget('24.0.0')}`]);
   });
 
   it('keeps what routing needs in memory, and no settings', async () => {
