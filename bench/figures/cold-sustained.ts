@@ -7,7 +7,7 @@ import { bareSandboxesPerSecond } from '../harness/bare-sandbox.ts';
 import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
 import { check, type BenchContext, type Outcome } from '../harness/outcome.ts';
-import { fullPool } from '../harness/pool.ts';
+import { fullPool, removeTenant } from '../harness/pool.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { median, percentile, ratios } from '../harness/statistics.ts';
 import { load, type Load, type LoadOptions } from '../harness/wrk.ts';
@@ -21,6 +21,8 @@ const wantedPerSecond = { jail: 40, 'docker+runc': 4, 'docker+runsc': 2 } as con
 /** 8 connections that pause 40 ms on average: 200 requests a second. */
 const WARM: LoadOptions = { seconds: SECONDS, connections: 8, pauseMs: 40 };
 const CALL_MS = 30_000;
+/** The warm one. */
+const RESIDENTS = 1;
 /** Two for each of two cores: none of them waits. */
 const BARE = { seconds: SECONDS, atOnce: 4 };
 
@@ -107,7 +109,7 @@ async function beside(platform: TestPlatform, round: number, warm: () => Promise
   const paths = await deployMany(platform, { tenant, count, source: helloSource });
   await fullPool(platform);
   const [load, coldMs] = await Promise.all([warm(), offer(platform.url, paths)]);
-  await platform.must('DELETE', `/v1/tenants/${tenant}`);
+  await removeTenant(platform, tenant, RESIDENTS);
   return {
     warm: load,
     perSecond: coldMs.filter((ms) => ms !== null).length / SECONDS,

@@ -4,13 +4,13 @@
  */
 import { availableParallelism } from 'node:os';
 import { Agent, request } from 'undici';
-import { eventually, type TestPlatform } from '../../test/support/platform.ts';
+import type { TestPlatform } from '../../test/support/platform.ts';
 import { bareSandboxesPerSecond } from '../harness/bare-sandbox.ts';
 import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
 import { type Scope, startChild } from '../harness/child.ts';
 import { type BenchContext, check, type Check, type Outcome, type Row } from '../harness/outcome.ts';
-import { fullPool, gauge } from '../harness/pool.ts';
+import { fullPool, removeTenant } from '../harness/pool.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { median, ratios } from '../harness/statistics.ts';
 import { load, type Load, type LoadOptions } from '../harness/wrk.ts';
@@ -34,7 +34,8 @@ const SETTINGS = { BERTH_MAX_SANDBOXES: '1100', BERTH_LIMITS_QUEUE: '2000', BERT
 const WANTED = 2;
 
 const ALONE = 'alone';
-const SPINNERS_BESIDE = 'beside two tenants that spin on every core';
+const TWO_BESIDE = 'beside two tenants that spin, a function each';
+const SPINNERS_BESIDE = 'beside two tenants that spin, two functions each';
 const NEW_BESIDE = `beside ${NEW_FUNCTIONS} new functions at once`;
 const BARE_ALONE = 'node:http, alone';
 const BARE_BESIDE_IDLE = 'node:http, beside spinners of the class SCHED_IDLE';
@@ -70,21 +71,25 @@ async function measurePlatform({ scope, rounds, say }: BenchContext): Promise<Ou
   const busy = (): Promise<Load> => load(target, BUSY);
   await busy();
   const alone = { name: ALONE, measure: busy };
-  const spinners = {
-    name: SPINNERS_BESIDE,
-    measure: () => whileSpinning(platform.url, paths.spinning, busy),
-  };
+  const spinners = [
+    { name: TWO_BESIDE, measure: () => whileSpinning(platform.url, paths.spinningOnce, busy) },
+    { name: SPINNERS_BESIDE, measure: () => whileSpinning(platform.url, paths.spinning, busy) },
+  ];
   const newcomers = { name: NEW_BESIDE, measure: (round: number) => besideNew(platform, round, busy) };
   const outcomes = [
-    outcomeOf(await alternate<Load>([alone, spinners], rounds, say), SPINNERS_BESIDE),
-    outcomeOf(await alternate<Load>([alone, newcomers], rounds, say), NEW_BESIDE),
+    outcomeOf(await alternate<Load>([alone, ...spinners], rounds, say)),
+    outcomeOf(await alternate<Load>([alone, newcomers], rounds, say)),
   ];
   return { rows: outcomes.flatMap(({ rows }) => rows), checks: outcomes.flatMap(({ checks }) => checks) };
 }
 
-function outcomeOf(measured: ReadonlyMap<string, Load[]>, name: string): Outcome {
+function outcomeOf(measured: ReadonlyMap<string, Load[]>): Outcome {
   const p99s = (side: string): number[] => of(measured, side).map(({ p99Ms }) => p99Ms);
-  return { rows: rowsOf(measured), checks: [against(name, ratios(p99s(name), p99s(ALONE)))] };
+  const names = [...measured.keys()].filter((name) => name !== ALONE);
+  return {
+    rows: rowsOf(measured),
+    checks: names.map((name) => against(name, ratios(p99s(name), p99s(ALONE)))),
+  };
 }
 
 function rowsOf(measured: ReadonlyMap<string, Load[]>): Row[] {
@@ -107,19 +112,23 @@ function against(name: string, values: readonly number[]): Check {
 interface Paths {
   readonly victim: string;
   readonly spinning: readonly string[];
+  /** One of each tenant's. */
+  readonly spinningOnce: readonly string[];
 }
 
 async function prepare(platform: TestPlatform): Promise<Paths> {
   await addTenant(platform, 'victim');
   const [victim] = await deployMany(platform, { tenant: 'victim', count: 1, source: helloSource });
   const spinning: string[] = [];
+  const spinningOnce: string[] = [];
   for (const tenant of SPINNERS) {
     await addTenant(platform, tenant);
-    const order = { tenant, count: SPINNING_FUNCTIONS, source: SPIN };
-    spinning.push(...(await deployMany(platform, order)));
+    const own = await deployMany(platform, { tenant, count: SPINNING_FUNCTIONS, source: SPIN });
+    spinning.push(...own);
+    spinningOnce.push(own[0]!);
   }
   await callAll(platform.url, [victim!, ...spinning]);
-  return { victim: victim!, spinning };
+  return { victim: victim!, spinning, spinningOnce };
 }
 
 /** As many as the platform's spinning functions, in the class that any other process takes the core from at once (sched(7)). */
@@ -164,12 +173,7 @@ async function besideNew(platform: TestPlatform, round: number, work: () => Prom
   const agent = new Agent({ connections: NEW_FUNCTIONS });
   const [measured] = await Promise.all([work(), ...paths.map((path) => call(agent, platform.url + path))]);
   await agent.close();
-  await platform.must('DELETE', `/v1/tenants/${tenant}`);
-  await eventually(async () => {
-    const claimed = await gauge(platform, 'berth_sandboxes{state="claimed"}');
-    if (claimed > RESIDENTS) throw new Error(`${claimed} are claimed`);
-  }, CALL_MS);
-  await fullPool(platform);
+  await removeTenant(platform, tenant, RESIDENTS);
   return measured;
 }
 

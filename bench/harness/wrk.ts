@@ -11,6 +11,7 @@ const run = promisify(execFile);
 const SCRIPT = join(projectRoot, 'bench/load/wrk.lua');
 const MICROS = 1_000;
 const EXTRA_MS = 30_000;
+const TIMEOUT_S = 10;
 
 const reportSchema = z.object({
   requests: z.number(),
@@ -18,7 +19,8 @@ const reportSchema = z.object({
   p50Micros: z.number(),
   p99Micros: z.number(),
   maxMicros: z.number(),
-  failed: z.number(),
+  /** wrk's own words: `status` is an answer of 400 and above, `timeout` one that came later than TIMEOUT_S. */
+  errors: z.record(z.string(), z.number()),
 });
 
 export interface Target {
@@ -72,7 +74,7 @@ export async function load(target: Target, options: LoadOptions): Promise<Load> 
       token === undefined ? path : `${path}\t${token}`,
     );
     await writeFile(file, lines.join('\n'));
-    const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', SCRIPT];
+    const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', `${TIMEOUT_S}s`, '-s', SCRIPT];
     const url = `http://127.0.0.1:${target.port}`;
     const { stdout } = await run('wrk', [...args, url, '--', file, String(pauseMs)], {
       timeout: seconds * 1_000 + EXTRA_MS,
@@ -85,7 +87,11 @@ export async function load(target: Target, options: LoadOptions): Promise<Load> 
 
 function read(stdout: string): Load {
   const report = reportSchema.parse(JSON.parse(stdout.trim().split('\n').at(-1)!));
-  if (report.failed > 0) throw new Error(`${report.failed} of ${report.requests} requests failed`);
+  const failed = Object.entries(report.errors).filter(([, count]) => count > 0);
+  if (failed.length > 0)
+    throw new Error(
+      `of ${report.requests} requests some failed: ${failed.map((one) => one.join(' ')).join(', ')}`,
+    );
   return {
     perSecond: (report.requests / report.micros) * 1e6,
     p50Ms: report.p50Micros / MICROS,
