@@ -3,7 +3,9 @@
  * threads of tenants' code load it too, before that code.
  */
 import type net from 'node:net';
+import v8 from 'node:v8';
 import { isMainThread } from 'node:worker_threads';
+import { NO_PRETENURING } from '../kernel/node-flags.ts';
 import { connectSocket, STDIO, takeStdio } from './channel-ends.ts';
 import { installConnect } from './egress/connect.ts';
 import { installLocalProxy } from './egress/local-proxy.ts';
@@ -20,6 +22,8 @@ import { Runtime } from './runtime.ts';
 import { installUserInfo } from './user-info.ts';
 
 const now = performance.now.bind(performance);
+/** Before tenants' code may change it. */
+const { setFlagsFromString } = v8;
 /** One buffer for all reads: no garbage for short requests. */
 const READ_BYTES = 64 * 1024;
 const HOST_GONE_EXIT_CODE = 0;
@@ -43,6 +47,8 @@ function main(path: string, runtimeFile: string): void {
     now,
     ownsProcess: true,
     exercise: new Exercise({ trap, now }),
+    // Not before: V8 takes the bytecode of Node's own modules, and of large functions, only under the flags it was made under.
+    onUsed: () => setFlagsFromString(NO_PRETENURING),
     onUncaught: (thrown) => faults?.uncaught(thrown),
   });
   hookImports();

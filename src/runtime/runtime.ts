@@ -29,6 +29,8 @@ export interface RuntimeOptions {
   readonly ownsProcess: boolean;
   /** What the runtime does while it waits for code. */
   readonly exercise: { start(withFetch: boolean): void; stop(): Promise<void> };
+  /** The first invocation is over. */
+  readonly onUsed: () => void;
   /** An error that nobody caught. */
   readonly onUncaught: (thrown: unknown) => void;
 }
@@ -50,6 +52,7 @@ export class Runtime {
       onLoad: (payload) => void this.#load(payload),
       onExercise: (withFetch) => options.exercise.start(withFetch),
       onRequest: (exchange) => this.#onRequest(exchange),
+      onUsed: options.onUsed,
       onEgress: (type, flags, stream, payload) => this.egress.onFrame(type, flags, stream, payload),
       onStrayError: (thrown) => this.#logError(thrown),
       within: (exchange, action) => this.#current.run(exchange, () => this.#guarded(action)),

@@ -62,3 +62,17 @@ it('that is no bytecode is refused, and the code is compiled', async () => {
   expect(loaded).toMatchObject({ ok: true, bytecode: 'refused' });
   expect(await answer()).toEqual(expected);
 });
+
+it('is under the flags of Node’s own modules until the first invocation is over; then there is no pretenuring (ADR 11)', async () => {
+  // V8 refuses bytecode that was made under other flags.
+  const flags = `const vm = require('node:vm');
+    const produce = () => new vm.Script('1 + 1').createCachedData();
+    const started = produce();
+    module.exports = async (ctx) => ({ refused: new vm.Script('1 + 1', { cachedData: started }).cachedDataRejected });`;
+  await peer.load(flags);
+  expect([await answer(), await answer(), await answer()]).toEqual([
+    { refused: false },
+    { refused: true },
+    { refused: true },
+  ]);
+});
