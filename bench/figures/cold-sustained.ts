@@ -4,10 +4,10 @@ import { Agent, request } from 'undici';
 import type { TestPlatform } from '../../test/support/platform.ts';
 import { currentDriver, type TestDriver } from '../../test/support/test-driver.ts';
 import { bareSandboxesPerSecond } from '../harness/bare-sandbox.ts';
-import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
+import { addTenant, deployMany, helloSource, portOf, removeTenant, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
 import { check, type BenchContext, type Outcome } from '../harness/outcome.ts';
-import { fullPool, removeTenant } from '../harness/pool.ts';
+import { fullPool } from '../harness/pool.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { median, percentile, ratios } from '../harness/statistics.ts';
 import { load, type Load, type LoadOptions } from '../harness/wrk.ts';
@@ -110,6 +110,7 @@ async function beside(platform: TestPlatform, round: number, warm: () => Promise
   await fullPool(platform);
   const [load, coldMs] = await Promise.all([warm(), offer(platform.url, paths)]);
   await removeTenant(platform, tenant, RESIDENTS);
+  await fullPool(platform);
   return {
     warm: load,
     perSecond: coldMs.filter((ms) => ms !== null).length / SECONDS,

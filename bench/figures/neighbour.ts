@@ -1,16 +1,16 @@
 /**
- * What a busy tenant feels of its neighbours: of two that spin on every core, and of a thousand functions that are new at once.
+ * What a busy tenant feels of its neighbours: of two that spin, on as many cores as there are or twice as many, and of a thousand functions that are new at once.
  * And what a bare server feels of the least that these are made of: the machine's own part in it.
  */
 import { availableParallelism } from 'node:os';
 import { Agent, request } from 'undici';
 import type { TestPlatform } from '../../test/support/platform.ts';
 import { bareSandboxesPerSecond } from '../harness/bare-sandbox.ts';
-import { addTenant, deployMany, helloSource, portOf, startBerth } from '../harness/berth.ts';
+import { addTenant, deployMany, helloSource, portOf, removeTenant, startBerth } from '../harness/berth.ts';
 import { callAll } from '../harness/calls.ts';
 import { type Scope, startChild } from '../harness/child.ts';
 import { type BenchContext, check, type Check, type Outcome, type Row } from '../harness/outcome.ts';
-import { fullPool, removeTenant } from '../harness/pool.ts';
+import { fullPool } from '../harness/pool.ts';
 import { alternate, of } from '../harness/rounds.ts';
 import { median, ratios } from '../harness/statistics.ts';
 import { load, type Load, type LoadOptions } from '../harness/wrk.ts';
@@ -20,7 +20,7 @@ const SECONDS = 6;
 /** 8 connections that pause 40 ms on average: 200 requests a second. */
 const BUSY: LoadOptions = { seconds: SECONDS, connections: 8, pauseMs: 40 };
 const SPINNERS = ['spinner0', 'spinner1'];
-/** Each has a core of its own by its limits; together they want twice what a machine of two cores has. */
+/** Each has a core of its own by its limits; all of them together want twice what a machine of two cores has. */
 const SPINNING_FUNCTIONS = 2;
 /** Below blockedMs, so that none is killed: that would give the others their core back. */
 const SPIN_MS = 1_500;
@@ -174,6 +174,7 @@ async function besideNew(platform: TestPlatform, round: number, work: () => Prom
   const [measured] = await Promise.all([work(), ...paths.map((path) => call(agent, platform.url + path))]);
   await agent.close();
   await removeTenant(platform, tenant, RESIDENTS);
+  await fullPool(platform);
   return measured;
 }
 

@@ -1,8 +1,9 @@
 /** Berth's side: the real platform as a process of its own, with functions deployed over its API. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { projectRoot, TestPlatform } from '../../test/support/platform.ts';
+import { eventually, projectRoot, TestPlatform } from '../../test/support/platform.ts';
 import type { Scope } from './child.ts';
+import { gauge } from './pool.ts';
 
 /** A tenant that is not stopped by the limits that protect others from it; each is still counted at every request. */
 const AMPLE_LIMITS = {
@@ -11,6 +12,8 @@ const AMPLE_LIMITS = {
   functions: 1_000_000,
   sandboxesPerTenant: 2_000,
 };
+
+const LEAVE_MS = 180_000;
 
 export const helloSource = serverSource('hello.cjs');
 
@@ -49,6 +52,19 @@ export async function deployMany(
     paths.push(`/run/${tenant}/f${number}`);
   }
   return paths;
+}
+
+/**
+ * Deletes a tenant with all it has, and waits until its sandboxes are gone: none of them ends beside what is measured next.
+ * @param residents sandboxes of others
+ */
+export async function removeTenant(platform: TestPlatform, tenant: string, residents = 0): Promise<void> {
+  await platform.must('DELETE', `/v1/tenants/${tenant}`);
+  await eventually(async () => {
+    const claimed = await gauge(platform, 'berth_sandboxes{state="claimed"}');
+    const ending = await gauge(platform, 'berth_sandboxes{state="ending"}');
+    if (claimed > residents || ending > 0) throw new Error(`${claimed} are claimed, ${ending} are ending`);
+  }, LEAVE_MS);
 }
 
 /** @returns a token of the tenant that may run its functions */

@@ -1,6 +1,6 @@
 /** First requests of functions that never ran, one after another. */
 import type { TestPlatform } from '../../test/support/platform.ts';
-import { addTenant, deployMany, helloSource, portOf } from './berth.ts';
+import { addTenant, deployMany, helloSource, portOf, removeTenant } from './berth.ts';
 import { FirstByteClient } from './first-byte.ts';
 
 export interface NewFunctions {
@@ -25,7 +25,7 @@ export async function callNewFunctions(
     times.push(await firstByte(client, path));
   }
   client.close();
-  await platform.must('DELETE', `/v1/tenants/${tenant}`);
+  await removeTenant(platform, tenant);
   return times;
 }
 

@@ -3,7 +3,6 @@ import { eventually, type TestPlatform } from '../../test/support/platform.ts';
 
 const FULL_MS = 30_000;
 const LOOK_MS = 10;
-const LEAVE_MS = 180_000;
 
 export async function gauge(platform: TestPlatform, series: string): Promise<number> {
   const text = await platform.must<string>('GET', '/metrics');
@@ -23,14 +22,4 @@ export async function fullPool(platform: TestPlatform): Promise<void> {
     FULL_MS,
     LOOK_MS,
   );
-}
-
-/** Deletes a tenant and waits until its sandboxes are gone: what is measured next has nothing of it beside. */
-export async function removeTenant(platform: TestPlatform, tenant: string, residents: number): Promise<void> {
-  await platform.must('DELETE', `/v1/tenants/${tenant}`);
-  await eventually(async () => {
-    const claimed = await gauge(platform, 'berth_sandboxes{state="claimed"}');
-    if (claimed > residents) throw new Error(`${claimed} are claimed`);
-  }, LEAVE_MS);
-  await fullPool(platform);
 }

@@ -7,7 +7,7 @@ export const NO_PRETENURING = '--no-allocation-site-pretenuring';
 
 /**
  * Of the Node.js that runs a tenant's code. Bytecode is made under the same ones but for the heap: V8 takes no other, neither ours nor
- * what Node.js brings of its own modules. So NO_PRETENURING is not among them; a sandbox sets it when it is in use.
+ * what Node.js brings of its own modules. So NO_PRETENURING is not among them; a sandbox sets it after its first invocation (src/runtime/main.ts).
  * @param heapMb mebibytes
  */
 export function nodeFlags(heapMb: number): readonly string[] {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { platformLimits } from '../contracts/limits.ts';
-import { nodeFlags } from '../kernel/node-flags.ts';
+import { NO_PRETENURING, nodeFlags } from '../kernel/node-flags.ts';
 import { scriptText } from '../kernel/script-text.ts';
 import { BytecodeMaker } from './bytecode-maker.ts';
 import { bytecodeTargetFor, gainsByBytecode, ownTarget } from './bytecode-target.ts';
@@ -70,6 +70,17 @@ it('bytecode beyond its limit is thrown away', async () => {
   const text = functions.join('\n');
   expect(text.length).toBeLessThan(platformLimits.bytecodeUpToBytes.value);
   expect(await make(text)).toBeNull();
+});
+
+it('under its flags Node takes the bytecode of its own modules: a sandbox starts without compiling them', () => {
+  const count = `const { internalBinding } = require('internal/test/binding');
+    for (const name of ['http', 'crypto', 'tls', 'worker_threads']) require(name);
+    const { compiledWithCache, compiledWithoutCache } = internalBinding('builtins').getCacheUsage();
+    console.log(JSON.stringify([compiledWithCache.size > 20, compiledWithoutCache.size]))`;
+  const compiled = (...flags: string[]): unknown =>
+    JSON.parse(execFileSync(process.execPath, [...flags, '--expose-internals', '-e', count]).toString());
+  expect(compiled(...nodeFlags(96))).toEqual([true, 0]);
+  expect(compiled(...nodeFlags(96), NO_PRETENURING)).toEqual([false, expect.any(Number)]);
 });
 
 it('a closed maker makes nothing', async () => {

@@ -26,8 +26,8 @@ export interface ChannelHandlers {
   within(exchange: Exchange, action: () => void): void;
   /** A frame of egress; `payload` is good until this returns. */
   onEgress(type: number, flags: number, stream: number, payload: Buffer): void;
-  /** The first invocation is over. */
-  onUsed(): void;
+  /** An invocation is over; its last frame may not have been sent. */
+  onOver(): void;
   /** An error of an invocation that has nobody to be told. */
   onStrayError(thrown: unknown): void;
 }
@@ -38,7 +38,6 @@ export class RuntimeChannel implements ExchangeChannel {
   readonly #handlers: ChannelHandlers;
   readonly #exchanges = new StreamTable<Exchange>();
   #held: Exchange[] = [];
-  #isUsed = false;
   /** Where the present chunk lies: what is kept of it must be copied. */
   #shared: ArrayBufferLike | null = null;
   responseHeaderBytes = 16 * 1024;
@@ -84,9 +83,7 @@ export class RuntimeChannel implements ExchangeChannel {
 
   over(stream: number): void {
     this.#exchanges.delete(stream);
-    if (this.#isUsed) return;
-    this.#isUsed = true;
-    this.#handlers.onUsed();
+    this.#handlers.onOver();
   }
 
   logError(thrown: unknown): void {

@@ -88,7 +88,7 @@ async function run({ form, evaluate, code }: Dummy, index: number, options: Exer
     sink,
     ownsProcess: false,
     exercise: atRest,
-    onUsed: () => undefined,
+    onFirstOver: () => undefined,
     onUncaught: ended.reject,
   });
   const over = runtime.channel.over.bind(runtime.channel);

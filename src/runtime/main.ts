@@ -48,7 +48,7 @@ function main(path: string, runtimeFile: string): void {
     ownsProcess: true,
     exercise: new Exercise({ trap, now }),
     // Not before: V8 takes the bytecode of Node's own modules, and of large functions, only under the flags it was made under.
-    onUsed: () => setFlagsFromString(NO_PRETENURING),
+    onFirstOver: () => setFlagsFromString(NO_PRETENURING),
     onUncaught: (thrown) => faults?.uncaught(thrown),
   });
   hookImports();

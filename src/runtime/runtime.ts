@@ -29,8 +29,8 @@ export interface RuntimeOptions {
   readonly ownsProcess: boolean;
   /** What the runtime does while it waits for code. */
   readonly exercise: { start(withFetch: boolean): void; stop(): Promise<void> };
-  /** The first invocation is over. */
-  readonly onUsed: () => void;
+  /** Once, after the first invocation of the code has ended. */
+  readonly onFirstOver: () => void;
   /** An error that nobody caught. */
   readonly onUncaught: (thrown: unknown) => void;
 }
@@ -45,6 +45,7 @@ export class Runtime {
   /** Requests that came before the code was loaded; the host bounds them. */
   #waiting: Exchange[] = [];
   #isLoading = false;
+  #hasServed = false;
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
@@ -52,7 +53,7 @@ export class Runtime {
       onLoad: (payload) => void this.#load(payload),
       onExercise: (withFetch) => options.exercise.start(withFetch),
       onRequest: (exchange) => this.#onRequest(exchange),
-      onUsed: options.onUsed,
+      onOver: this.#onOver,
       onEgress: (type, flags, stream, payload) => this.egress.onFrame(type, flags, stream, payload),
       onStrayError: (thrown) => this.#logError(thrown),
       within: (exchange, action) => this.#current.run(exchange, () => this.#guarded(action)),
@@ -87,6 +88,14 @@ export class Runtime {
     if (this.#handler === null) this.#waiting.push(exchange);
     else this.#current.run(exchange, this.#start, exchange, this.#handler);
   }
+
+  /** An invocation that was cancelled before there was any code does not count. */
+  readonly #onOver = (): void => {
+    if (this.#hasServed || this.#handler === null) return;
+    this.#hasServed = true;
+    // In a turn of its own: this one may stand deep in the tenant's stack.
+    setImmediate(this.#options.onFirstOver);
+  };
 
   readonly #start = (exchange: Exchange, handler: Handler): void => {
     try {

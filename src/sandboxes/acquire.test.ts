@@ -18,6 +18,7 @@ describe('acquiring a place', () => {
       starting: 0,
       claimed: 1,
       frozen: 0,
+      ending: 0,
       inFlight: 1,
       waiting: 0,
     });

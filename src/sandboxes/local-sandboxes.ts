@@ -168,11 +168,13 @@ class LocalSandboxes implements Sandboxes, SandboxKeeper {
 
   stats(): SandboxStats {
     const { claimed, inFlight, waiting } = this.#counts;
+    const { blankCount, startingCount } = this.#supply;
     return {
-      blank: this.#supply.blankCount,
-      starting: this.#supply.startingCount,
+      blank: blankCount,
+      starting: startingCount,
       claimed,
       frozen: this.#freezer.size,
+      ending: this.#all.size - blankCount - startingCount - claimed,
       inFlight,
       waiting,
     };

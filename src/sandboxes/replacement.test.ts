@@ -329,6 +329,7 @@ describe('draining', () => {
       starting: 0,
       claimed: 0,
       frozen: 0,
+      ending: 0,
       inFlight: 0,
       waiting: 0,
     });

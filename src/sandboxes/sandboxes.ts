@@ -100,6 +100,8 @@ export interface SandboxStats {
   readonly claimed: number;
   /** of the claimed ones */
   readonly frozen: number;
+  /** over, and not yet removed from the host */
+  readonly ending: number;
   readonly inFlight: number;
   readonly waiting: number;
 }

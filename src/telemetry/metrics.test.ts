@@ -59,7 +59,15 @@ it('shows each kind of event under its name, once however often it is asked', as
   metrics.deployEnded(true);
   metrics.deployEnded(false);
   metrics.logDropped(3, 900);
-  metrics.watchSandboxes(() => ({ blank: 4, starting: 1, claimed: 2, frozen: 1, inFlight: 9, waiting: 5 }));
+  metrics.watchSandboxes(() => ({
+    blank: 4,
+    starting: 1,
+    claimed: 2,
+    frozen: 1,
+    ending: 3,
+    inFlight: 9,
+    waiting: 5,
+  }));
   metrics.watchServices(() => ({ starting: 1, running: 6, stopped: 2, failed: 3, deleting: 0 }));
   metrics.watchServiceDisk(() => ({ all: 9_000, largest: 5_000 }));
   metrics.serviceStarted(700);
@@ -86,6 +94,7 @@ it('shows each kind of event under its name, once however often it is asked', as
     'berth_sandboxes{state="blank"} 4',
     'berth_sandboxes{state="starting"} 1',
     'berth_sandboxes{state="claimed"} 2',
+    'berth_sandboxes{state="ending"} 3',
     'berth_sandboxes_frozen 1',
     'berth_invocations_in_flight 9',
     'berth_invocations_waiting 5',

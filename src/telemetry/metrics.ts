@@ -9,6 +9,8 @@ export interface SandboxGauges {
   readonly claimed: number;
   /** of the claimed ones */
   readonly frozen: number;
+  /** over, and not yet removed from the host */
+  readonly ending: number;
   readonly inFlight: number;
   readonly waiting: number;
 }
@@ -118,7 +120,11 @@ export const metricDefinitions = {
     labels: ['reason'],
     says: 'sandboxes that ended, by error code or idle, retired, evicted, surplus',
   },
-  berth_sandboxes: { type: 'gauge', labels: ['state'], says: 'sandboxes now: blank, starting, claimed' },
+  berth_sandboxes: {
+    type: 'gauge',
+    labels: ['state'],
+    says: 'sandboxes now: blank, starting, claimed, ending',
+  },
   berth_sandboxes_frozen: {
     type: 'gauge',
     labels: [],

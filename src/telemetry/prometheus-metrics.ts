@@ -11,7 +11,15 @@ const START_MS = [1, 2, 3, 5, 10, 20, 40, 60, 100, 200, 500, 1_000, 2_000, 5_000
 const SERVICE_START_MS = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000];
 const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 const OUTCOMES = ['ok', 'refused', 'limited', 'failed'] as const;
-const none: SandboxGauges = { blank: 0, starting: 0, claimed: 0, frozen: 0, inFlight: 0, waiting: 0 };
+const none: SandboxGauges = {
+  blank: 0,
+  starting: 0,
+  claimed: 0,
+  frozen: 0,
+  ending: 0,
+  inFlight: 0,
+  waiting: 0,
+};
 const noServices: ServiceGauges = { starting: 0, running: 0, stopped: 0, failed: 0, deleting: 0 };
 
 export interface MetricsOptions {
@@ -56,8 +64,8 @@ class PrometheusMetrics implements Metrics {
   constructor(withProcess: boolean) {
     if (withProcess) collectDefaultMetrics({ register: this.#registry });
     readGauge('berth_sandboxes', this.#registry, () => {
-      const { blank, starting, claimed } = this.#readSandboxes();
-      return { blank, starting, claimed };
+      const { blank, starting, claimed, ending } = this.#readSandboxes();
+      return { blank, starting, claimed, ending };
     });
     readGauge('berth_services', this.#registry, () => ({ ...this.#readServices() }));
     readGauge('berth_service_disk_bytes', this.#registry, () => this.#readServiceDisk());

@@ -9,6 +9,7 @@ import { volumeIdSchema } from '../../src/contracts/ids.ts';
 import { parseCgroupPlaces } from '../../src/drivers/cgroups/cgroup-mounts.ts';
 import type { Driver, DriverName, SandboxKind } from '../../src/drivers/driver.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../src/drivers/process-identity.ts';
+import { NO_PRETENURING } from '../../src/kernel/node-flags.ts';
 import { type DriverPlace, DriverWorld, eventually, newSandboxId, testLimits } from './driver-world.ts';
 
 export interface DriverUnderTest {
@@ -65,9 +66,9 @@ export function describeDriver(driver: DriverUnderTest): void {
         'return [process.argv[2], process.execArgv]',
       );
       expect(argument).toBe(driver.socketPath(probe.dir));
-      expect(flags).toEqual(
-        expect.arrayContaining(['--max-old-space-size=80', '--no-allocation-site-pretenuring']),
-      );
+      expect(flags).toContain('--max-old-space-size=80');
+      // From the start on it would have Node's own modules compiled anew (ADR 11).
+      expect(flags).not.toContain(NO_PRETENURING);
       await world.driver.destroy(probe.id);
     });
 

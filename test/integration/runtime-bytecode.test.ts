@@ -63,7 +63,15 @@ it('that is no bytecode is refused, and the code is compiled', async () => {
   expect(await answer()).toEqual(expected);
 });
 
-it('is under the flags of Node’s own modules until the first invocation is over; then there is no pretenuring (ADR 11)', async () => {
+it('is taken when a request was cancelled before there was code: the flags are still those of the start', async () => {
+  const bytecode = await bytecodeOf(code);
+  peer.exercise(true);
+  const loaded = peer.load(code, {}, null, bytecode);
+  peer.open().cancel();
+  expect(await loaded).toMatchObject({ ok: true, bytecode: 'taken' });
+});
+
+it('of the start is refused after the first invocation: another flag is in force, that for no pretenuring (ADR 11)', async () => {
   // V8 refuses bytecode that was made under other flags. Of the text it minds the length, and what it has compiled it asks for nothing.
   const flags = `const vm = require('node:vm');
     const cachedData = new vm.Script('1 + 0').createCachedData();
